@@ -1,0 +1,357 @@
+"""Texts -> vectors: one side (Encoder) and the pair (DualEncoder)."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from dpr_tiny_retriever.batching import batches
+from dpr_tiny_retriever.bert import BertConfig, BertWeights, encode
+from dpr_tiny_retriever.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from dpr_tiny_retriever.errors import CheckpointError
+from dpr_tiny_retriever.files import replaced_folder
+from dpr_tiny_retriever.hub import Source, resolve
+from dpr_tiny_retriever.passage import PassageLike, as_passages, as_queries
+from dpr_tiny_retriever.presets import DEFAULT_MAX_LENGTH, Pooling, Side, Similarity
+from dpr_tiny_retriever.tokenization import PairTokenizer, load_tokenizer, save_tokenizer
+
+logger = logging.getLogger(__name__)
+
+Vectors: TypeAlias = NDArray[np.float32]
+Model: TypeAlias = "str | os.PathLike[str] | None"
+
+#: Padded tokens in one batch: enough to fill the products, few enough to stay in a processor's cache.
+TOKEN_BUDGET = 8192
+#: Texts tokenised and sorted together; what encoding holds in memory beside its input and output.
+CHUNK = 8192
+#: Above this many texts a progress bar is shown, unless the caller says otherwise.
+_LONG_WORK = 1000
+
+
+class Encoder:
+    """One side of a pair: titled or plain texts to vectors, float32 [n, embedding_dim].
+
+    Thread-safe. Pickles by loading again from where it came from; an encoder made of arrays carries them along.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        weights: BertWeights,
+        tokenizer: PairTokenizer,
+        *,
+        max_length: int,
+        similarity: Similarity = "dot",
+    ) -> None:
+        """Make an encoder of float32 arrays; max_length is in tokens, special tokens included."""
+        if tokenizer.vocab_size > config.vocab_size:
+            raise CheckpointError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens, the word embeddings have {config.vocab_size} rows; "
+                "expected the tokenizer that the model was trained with"
+            )
+        self.config = config
+        self.weights = weights
+        self.tokenizer = tokenizer
+        self.max_length = _checked_length(max_length, config)
+        self.similarity: Similarity = similarity
+        self._forward = _compile(config, weights)
+        self._origin: dict[str, Any] | None = None
+        self._truncated = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: Model = None,
+        *,
+        side: Side,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        max_length: int | None = None,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+    ) -> Encoder:
+        """Load one side of a preset, a directory or a hub id (None: the bundled pair).
+
+        max_length, pooling ("pooler", "cls", "mean") and normalize replace what the model says. Raises
+        ModelNotFoundError where it cannot be had, CheckpointError where it cannot be used.
+        """
+        where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+        encoder = _load({side: resolve(model, side, token=token, **where)}, {side: max_length}, **how)[side]
+        encoder._origin = {"model": _absolute(model), "side": side, "max_length": max_length, **where, **how}
+        return encoder
+
+    @property
+    def embedding_dim(self) -> int:
+        """The width of the vectors."""
+        return self.config.embedding_dim
+
+    @property
+    def normalize(self) -> bool:
+        """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
+        return self.config.normalize
+
+    @property
+    def truncated(self) -> int:
+        """How many texts have been longer than max_length so far, and were cut."""
+        return self._truncated
+
+    def encode(
+        self, passages: Iterable[PassageLike], *, batch_size: int | None = None, show_progress: bool | None = None
+    ) -> Vectors:
+        """Encode titled or plain texts to float32 [n, embedding_dim], in the caller's order.
+
+        An empty text is encoded as one without words. batch_size is the most texts that one batch may hold (None: as
+        many as fit the token budget). show_progress None shows a bar for long work only.
+        """
+        return self._encode(as_passages(passages), batch_size, show_progress)
+
+    def warm_up(self) -> None:
+        """Do now what only a first call has to do, so that it is as fast as every other."""
+        self._encode([("", "")], None, False)
+
+    def with_max_length(self, max_length: int) -> Encoder:
+        """The same model cut at another length; weights and graph are shared."""
+        twin = Encoder.__new__(Encoder)
+        own = {"max_length": _checked_length(max_length, self.config), "_truncated": 0, "_lock": threading.Lock()}
+        origin = self._origin and self._origin | {"max_length": max_length}
+        twin.__dict__ |= self.__dict__ | own | {"_origin": origin}
+        return twin
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write this side as a folder that transformers and sentence-transformers load too, whole or not at all."""
+        with replaced_folder(Path(directory)) as folder:
+            self._write(folder)
+
+    def _write(self, folder: Path) -> None:
+        write_checkpoint(
+            folder,
+            self.config,
+            self.weights,
+            max_length=self.max_length,
+            text_segment=self.tokenizer.text_segment,
+            similarity=self.similarity,
+        )
+        save_tokenizer(self.tokenizer, folder, self.max_length)
+
+    def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise ValueError(f"batch_size is {batch_size!r}; expected a whole number of at least 1, or None")
+        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
+        hidden = len(pairs) <= _LONG_WORK if show_progress is None else not show_progress
+        truncated = 0
+        with tqdm(total=len(pairs), unit=" texts", disable=hidden) as progress:
+            for start in range(0, len(pairs), CHUNK):
+                tokens = self.tokenizer(pairs[start : start + CHUNK], self.max_length)
+                truncated += tokens.truncated
+                for batch in batches(tokens, token_budget=TOKEN_BUDGET, batch_size=batch_size):
+                    vectors[start + batch.rows] = self._forward(batch.token_ids, batch.lengths, batch.text_starts)
+                    progress.update(len(batch.rows))
+        if truncated:
+            with self._lock:
+                self._truncated += truncated
+            logger.info("%d of %d texts were cut to %d tokens", truncated, len(pairs), self.max_length)
+        return vectors
+
+    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
+        if self._origin is not None:
+            return functools.partial(Encoder.from_pretrained, **self._origin), ()
+        parts = (self.config, self.weights, self.tokenizer)
+        return functools.partial(Encoder, max_length=self.max_length, similarity=self.similarity), parts
+
+
+class DualEncoder:
+    """A pair of encoders, one for queries and one for passages, whose vectors are compared with each other.
+
+    Thread-safe. Pickles as Encoder does.
+    """
+
+    def __init__(self, query_encoder: Encoder, passage_encoder: Encoder) -> None:
+        """Make a pair of two encoders; raises ValueError where their vectors cannot be compared."""
+        for what, query, passage in (
+            ("vectors of dimension", query_encoder.embedding_dim, passage_encoder.embedding_dim),
+            ("similarity", query_encoder.similarity, passage_encoder.similarity),
+            ("normalize", query_encoder.normalize, passage_encoder.normalize),
+        ):
+            if query != passage:
+                raise ValueError(
+                    f"the two models are no pair: the query model has {what} {query}, the passage model {passage}; "
+                    "expected two models that were trained together"
+                )
+        self.query_encoder = query_encoder
+        self.passage_encoder = passage_encoder
+        self._origin: dict[str, Any] | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: Model = None,
+        *,
+        query_model: Model = None,
+        passage_model: Model = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        max_query_length: int | None = None,
+        max_passage_length: int | None = None,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+    ) -> DualEncoder:
+        """Load a pair: a preset, a folder or hub id with both sides, one model for both, or two models by name.
+
+        With nothing named, the bundled pair. Lengths are in tokens, special tokens included; they, pooling ("pooler",
+        "cls", "mean") and normalize replace what the models say. Raises ModelNotFoundError where a model cannot be
+        had, CheckpointError where it cannot be used, ValueError where two models are no pair.
+        """
+        named = query_model is not None
+        if named != (passage_model is not None) or (named and model is not None):
+            given = {"model": model, "query_model": query_model, "passage_model": passage_model}
+            found = " and ".join(name for name, value in given.items() if value is not None)
+            raise ValueError(f"found {found}; expected model alone, or query_model and passage_model together")
+        where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+        encoders = _load(
+            {
+                "query": resolve(query_model if named else model, "query", token=token, **where),
+                "passage": resolve(passage_model if named else model, "passage", token=token, **where),
+            },
+            {"query": max_query_length, "passage": max_passage_length},
+            **how,
+        )
+        pair = cls(encoders["query"], encoders["passage"])
+        pair._origin = {
+            "model": _absolute(model),
+            "query_model": _absolute(query_model),
+            "passage_model": _absolute(passage_model),
+            "max_query_length": max_query_length,
+            "max_passage_length": max_passage_length,
+            **where,
+            **how,
+        }
+        return pair
+
+    @property
+    def embedding_dim(self) -> int:
+        """The width of the vectors."""
+        return self.query_encoder.embedding_dim
+
+    @property
+    def similarity(self) -> Similarity:
+        """What the vectors are to be compared by, "dot" or "cosine"."""
+        return self.query_encoder.similarity
+
+    @property
+    def normalize(self) -> bool:
+        """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
+        return self.query_encoder.normalize
+
+    def encode_queries(
+        self, queries: Iterable[str], *, batch_size: int | None = None, show_progress: bool | None = None
+    ) -> Vectors:
+        """Encode queries to float32 [n, embedding_dim]; the options are those of Encoder.encode."""
+        pairs = [("", query) for query in as_queries(queries)]
+        return self.query_encoder._encode(pairs, batch_size, show_progress)
+
+    def encode_passages(
+        self, passages: Iterable[PassageLike], *, batch_size: int | None = None, show_progress: bool | None = None
+    ) -> Vectors:
+        """Encode Passage, (title, text) or plain str to float32 [n, embedding_dim]; options as for Encoder.encode."""
+        return self.passage_encoder.encode(passages, batch_size=batch_size, show_progress=show_progress)
+
+    def warm_up(self) -> None:
+        """Do now what only the first calls have to do."""
+        self.query_encoder.warm_up()
+        self.passage_encoder.warm_up()
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write query_encoder/ and passage_encoder/ into a folder, both or neither.
+
+        Each side loads in transformers and sentence-transformers too. What else a folder holds is kept.
+        """
+        with replaced_folder(Path(directory)) as folder:
+            for name, encoder in (("query_encoder", self.query_encoder), ("passage_encoder", self.passage_encoder)):
+                (folder / name).mkdir()
+                encoder._write(folder / name)
+
+    def __reduce__(self) -> tuple[Callable[..., DualEncoder], tuple[Any, ...]]:
+        if self._origin is not None:
+            return functools.partial(DualEncoder.from_pretrained, **self._origin), ()
+        return DualEncoder, (self.query_encoder, self.passage_encoder)
+
+
+def _load(
+    sources: Mapping[Side, Source],
+    max_lengths: Mapping[Side, int | None],
+    *,
+    pooling: Pooling | None,
+    normalize: bool | None,
+) -> dict[Side, Encoder]:
+    """Load the sides asked for; sides that lie in one folder share weights and graph."""
+    if pooling not in (None, "pooler", "cls", "mean"):
+        raise ValueError(f"pooling is {pooling!r}; expected 'pooler', 'cls', 'mean' or None for what the model says")
+    loaded: dict[Path, tuple[Checkpoint, Encoder]] = {}
+    encoders: dict[Side, Encoder] = {}
+    for side, source in sources.items():
+        preset = source.preset
+        if source.directory not in loaded:
+            checkpoint = read_checkpoint(
+                source.directory, pooling=pooling or (preset.pooling if preset else None), normalize=normalize
+            )
+            segment = preset.text_segment if preset else checkpoint.text_segment
+            encoder = Encoder(
+                checkpoint.config,
+                checkpoint.weights,
+                load_tokenizer(source.directory, text_segment=1 if segment is None else segment),
+                max_length=checkpoint.config.max_position_embeddings,
+                similarity=(preset.similarity if preset else checkpoint.similarity)
+                or ("cosine" if checkpoint.config.normalize else "dot"),
+            )
+            loaded[source.directory] = checkpoint, encoder
+        checkpoint, encoder = loaded[source.directory]
+        length = max_lengths[side]
+        if length is None:
+            stated = (preset.max_length(side) if preset else checkpoint.max_length) or DEFAULT_MAX_LENGTH[side]
+            length = min(stated, checkpoint.config.max_position_embeddings)
+        encoders[side] = encoder.with_max_length(length)
+    return encoders
+
+
+def _compile(config: BertConfig, weights: BertWeights) -> Callable[..., Any]:
+    """The forward pass as one graph for every batch size and length, its weights held as constants."""
+    constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
+    ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
+    def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
+        return encode(constants, config, token_ids, lengths, text_starts)
+
+    return forward  # type: ignore[no-any-return]
+
+
+def _checked_length(max_length: int, config: BertConfig) -> int:
+    if not isinstance(max_length, int) or not 3 <= max_length <= config.max_position_embeddings:
+        raise ValueError(
+            f"the maximum length is {max_length!r}; expected 3 to {config.max_position_embeddings} tokens, "
+            "the model's max_position_embeddings"
+        )
+    return max_length
+
+
+def _absolute(model: Model) -> str | None:
+    """A folder by a path that still names it from another working directory; anything else as it is."""
+    if model is None:
+        return None
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.is_dir() else str(model)

@@ -1,0 +1,13 @@
+"""Errors that callers may want to tell apart; every other bad input is a plain ValueError or TypeError."""
+
+
+class ModelNotFoundError(FileNotFoundError):
+    """A preset, directory or hub id cannot be had here and now; the message names the ways out."""
+
+
+class CheckpointError(ValueError):
+    """A model folder was found, but what it holds cannot be used; the message lists what is wrong."""
+
+
+class MissingExtraError(ImportError):
+    """A framework that an adapter needs is not installed; the message names the extra to install."""

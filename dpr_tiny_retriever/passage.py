@@ -1,0 +1,92 @@
+"""The one currency between adapters and core: a passage of text with an optional title."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text with the title of the document it comes from; an empty title or None means that there is none."""
+
+    title: str | None
+    text: str
+
+
+PassageLike: TypeAlias = Passage | tuple[str | None, str] | str
+
+
+def as_queries(queries: Iterable[str]) -> list[str]:
+    """Check that every query is a str and return them as a list.
+
+    Raises TypeError or, for a text that is not valid Unicode, ValueError that names the position.
+    """
+    _refuse_single(queries, "queries", "encode_queries([query])")
+    checked = list(queries)
+    for position, query in enumerate(checked):
+        if not isinstance(query, str):
+            raise TypeError(f"query {position} is {_found(query)}; expected str")
+        _refuse_surrogates(query, f"query {position}")
+    return checked
+
+
+def as_passages(passages: Iterable[PassageLike]) -> list[tuple[str, str]]:
+    """Turn Passage, (title, text) and plain str into (title, text) pairs, "" standing for no title.
+
+    Raises TypeError or, for a text that is not valid Unicode, ValueError that names the position.
+    """
+    _refuse_single(passages, "passages", "encode_passages([passage])")
+    return [_as_pair(passage, position) for position, passage in enumerate(passages)]
+
+
+def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
+    title: str | None
+    if isinstance(passage, str):
+        title, text = None, passage
+    elif isinstance(passage, Passage):
+        title, text = passage.title, passage.text
+    elif isinstance(passage, tuple) and len(passage) == 2:
+        title, text = passage
+    else:
+        hint = "; write Passage(record['title'], record['text'])" if isinstance(passage, dict) else ""
+        raise TypeError(
+            f"passage {position} is {_found(passage)}; expected Passage(title, text), a (title, text) tuple or str{hint}"
+        )
+    if not isinstance(text, str):
+        raise TypeError(f"the text of passage {position} is {_found(text)}; expected str")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"the title of passage {position} is {_found(title)}; expected str or None")
+    _refuse_surrogates(text, f"the text of passage {position}")
+    if title:
+        _refuse_surrogates(title, f"the title of passage {position}")
+    return title or "", text
+
+
+def _refuse_single(values: object, what: str, remedy: str) -> None:
+    if isinstance(values, (str, bytes, Passage, dict)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} is {_found(values)}; expected a list: {remedy}")
+
+
+def _refuse_surrogates(text: str, where: str) -> None:
+    if text.isascii():  # a flag of the string: most texts cost nothing here
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{where} holds the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, half of a "
+            "character; expected valid Unicode: read the source with its encoding, or with errors='replace'"
+        ) from None
+
+
+def _found(value: object) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, dict):
+        return f"a dict with the keys {', '.join(map(str, value)) or '(none)'}"
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:40] + '...'}"

@@ -1,0 +1,203 @@
+"""Texts -> token ids: word pieces between [CLS] and [SEP], cut to a length, packed end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.errors import CheckpointError
+from dpr_tiny_retriever.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: A text of more than this many characters a token is first read up to there: a word of word pieces ends at a space,
+#: so the tokens of the beginning do not depend on the rest, and a book costs no more than its first page.
+_LONG = 100
+
+
+class Tokens(NamedTuple):
+    """The token ids of n texts, packed end to end."""
+
+    ids: NDArray[np.int32]  # [sum of lengths]
+    lengths: NDArray[np.int32]  # [n]
+    text_starts: NDArray[np.int32]  # [n]: position from which the segment id is 1; the length where there is none
+    truncated: int  # how many of the texts were longer than the limit
+
+
+class PairTokenizer:
+    """Turns (title, text) pairs into `[CLS] title [SEP] text [SEP]`, or `[CLS] text [SEP]` where there is no title.
+
+    Thread-safe: nothing of it changes after construction. text_segment is the segment id of a text behind a title.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, text_segment: int = 1, cls: str = "[CLS]", sep: str = "[SEP]") -> None:
+        missing = [token for token in (cls, sep) if tokenizer.token_to_id(token) is None]
+        if missing:
+            raise CheckpointError(f"the tokenizer has no token {' and no token '.join(missing)}; expected a BERT tokenizer")
+        # A tokenizer file may carry the cutting and padding of whoever saved it; both are done here.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer = tokenizer
+        self.text_segment = text_segment
+        self.cls_id: int = tokenizer.token_to_id(cls)
+        self.sep_id: int = tokenizer.token_to_id(sep)
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest token id."""
+        return max(self.tokenizer.get_vocab().values()) + 1
+
+    def __call__(self, pairs: Sequence[tuple[str, str]], max_length: int) -> Tokens:
+        """Tokenise pairs, each cut to max_length tokens: the longer of title and text is cut first."""
+        parts = [part for title, text in pairs for part in ((title, text) if title else (text,))]
+        pieces = iter(self._word_pieces(parts, max_length))
+        ids: list[int] = []
+        lengths = np.empty(len(pairs), np.int32)
+        text_starts = np.empty(len(pairs), np.int32)
+        truncated = 0
+        for row, (title, _) in enumerate(pairs):
+            head = next(pieces) if title else []
+            tail = next(pieces)
+            start = len(ids)
+            kept_head, kept_tail = _longest_first(len(head), len(tail), max_length - (3 if head else 2))
+            truncated += kept_head < len(head) or kept_tail < len(tail)
+            ids.append(self.cls_id)
+            if head:
+                ids += head[:kept_head]
+                ids.append(self.sep_id)
+            text_start = len(ids) - start
+            ids += tail[:kept_tail]
+            ids.append(self.sep_id)
+            lengths[row] = len(ids) - start
+            text_starts[row] = text_start if head and self.text_segment else lengths[row]
+        return Tokens(np.array(ids, np.int32), lengths, text_starts, truncated)
+
+    def _word_pieces(self, texts: list[str], max_length: int) -> list[list[int]]:
+        """The word pieces of each text, or of as much of its beginning as surely fills max_length tokens."""
+        limit = _LONG * max_length
+        beginnings = {row: _up_to_space(text, limit) for row, text in enumerate(texts) if len(text) > limit}
+        read = [beginnings.get(row, text) for row, text in enumerate(texts)] if beginnings else texts
+        pieces = self._encode(read)
+        for row in beginnings:
+            if len(pieces[row]) < max_length:
+                pieces[row] = self._encode([texts[row]])[0]
+        return pieces
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def _longest_first(head: int, tail: int, room: int) -> tuple[int, int]:
+    """How many tokens of each part fit into room, as Hugging Face's longest-first truncation shares it."""
+    if head + tail <= room:
+        return head, tail
+    room = max(room, 0)
+    shorter = min(head, tail, room // 2)
+    return (shorter, room - shorter) if head <= tail else (room - shorter, shorter)
+
+
+def _up_to_space(text: str, limit: int) -> str:
+    space = text.rfind(" ", 0, limit)
+    return text[:space] if space > 0 else text
+
+
+def load_tokenizer(directory: Path, text_segment: int = 1) -> PairTokenizer:
+    """Load tokenizer.json, or build a BERT tokenizer from vocab.txt; other forms are converted by transformers."""
+    from tokenizers import Tokenizer
+
+    settings = read_json(directory / "tokenizer_config.json", dict, missing={})
+    try:
+        if (directory / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        elif (directory / "vocab.txt").is_file() and str(settings.get("tokenizer_class", "Bert")).startswith(("Bert", "DPR")):
+            tokenizer = _from_vocabulary(directory / "vocab.txt", settings)
+        else:
+            tokenizer = _convert(directory)
+    except CheckpointError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception for a broken file
+        raise CheckpointError(
+            f"{directory}: the tokenizer cannot be read ({error}); expected tokenizer.json or BERT's vocab.txt"
+        ) from error
+    return PairTokenizer(
+        tokenizer,
+        text_segment=text_segment,
+        cls=_token(settings, "cls_token", "[CLS]"),
+        sep=_token(settings, "sep_token", "[SEP]"),
+    )
+
+
+def save_tokenizer(tokenizer: PairTokenizer, directory: Path, max_length: int) -> None:
+    """Write tokenizer.json, vocab.txt and tokenizer_config.json as transformers 4 and 5 read them."""
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    inner = Tokenizer.from_str(tokenizer.tokenizer.to_str())
+    cls, sep = inner.id_to_token(tokenizer.cls_id), inner.id_to_token(tokenizer.sep_id)
+    second = tokenizer.text_segment
+    inner.post_processor = TemplateProcessing(
+        single=f"{cls} $A {sep}",
+        pair=f"{cls} $A {sep} $B:{second} {sep}:{second}",
+        special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
+    )
+    inner.save(str(directory / "tokenizer.json"))
+    vocabulary = inner.get_vocab()
+    words = sorted(vocabulary, key=vocabulary.__getitem__)
+    (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+    normalizer = json.loads(inner.to_str()).get("normalizer") or {}
+    specials = {"cls_token": cls, "sep_token": sep, "pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+    settings = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": normalizer.get("lowercase", False),
+        "strip_accents": normalizer.get("strip_accents"),
+        "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
+        "model_max_length": max_length,
+        **specials,
+    }
+    write_json(directory / "tokenizer_config.json", settings)
+    write_json(directory / "special_tokens_map.json", specials)
+
+
+def _from_vocabulary(path: Path, settings: dict[str, Any]) -> Tokenizer:
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import WordPiece as WordPieceDecoder
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    tokenizer = Tokenizer(WordPiece.from_file(str(path), unk_token=_token(settings, "unk_token", "[UNK]")))
+    tokenizer.normalizer = BertNormalizer(
+        lowercase=settings.get("do_lower_case", True),
+        strip_accents=settings.get("strip_accents"),
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+    )
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.decoder = WordPieceDecoder()
+    specials = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    tokenizer.add_special_tokens([token for token in specials if tokenizer.token_to_id(token) is not None])
+    return tokenizer
+
+
+def _convert(directory: Path) -> Tokenizer:
+    """Let transformers convert a tokenizer of another form; imported only here, since importing it takes seconds."""
+    from transformers import AutoTokenizer
+
+    converted = AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+    backend = getattr(converted, "backend_tokenizer", None)
+    if backend is None:
+        raise CheckpointError(
+            f"{directory}: found a {type(converted).__name__}, which has no fast form; expected tokenizer.json or vocab.txt"
+        )
+    return backend
+
+
+def _token(settings: dict[str, Any], name: str, default: str) -> str:
+    """A special token from tokenizer_config.json, where it stands as a string or as a record with its content."""
+    value = settings.get(name) or default
+    return value["content"] if isinstance(value, dict) else value

