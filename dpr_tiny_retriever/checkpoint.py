@@ -1,7 +1,7 @@
 """A model folder <-> configuration and weights.
 
-Reads model.safetensors and tf_model.h5 under any wrapper's prefix, of `bert` and `dpr` models, and the sidecar files
-of sentence-transformers. Writes plain BERT in PyTorch naming with the same sidecars, which other libraries load.
+Reads model.safetensors and tf_model.h5 under any wrapper's prefix, of `bert` and `dpr` models, and the files
+that sentence-transformers puts beside them. Writes plain BERT in PyTorch naming with the same sidecar files.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Checkpoint:
 def read_checkpoint(directory: Path, *, pooling: Pooling | None = None, normalize: bool | None = None) -> Checkpoint:
     """Read a model folder; weights come as float32 arrays.
 
-    pooling and normalize replace what the folder says. Raises CheckpointError that lists every missing, unexpected or
-    misshapen tensor, or says why a file cannot be read.
+    pooling and normalize replace what the folder says. Raises CheckpointError that lists every missing,
+    unexpected or misshapen tensor, or says why a file cannot be read.
     """
     record = read_json(directory / "config.json", dict)
     model_type = record.get("model_type", "bert")
@@ -48,18 +48,20 @@ def read_checkpoint(directory: Path, *, pooling: Pooling | None = None, normaliz
     if pooling is None:
         has_pooler = model_type == "bert" and "pooler.dense.weight" in tensors
         pooling = sidecars.pooling or ("pooler" if has_pooler else "cls")
+    if model_type == "bert":  # which states a projection, if it has one, as a module behind it
+        record["projection_dim"] = len(sidecars.dense.get("encode_proj.bias", ()))
     config = _bert_config(
         record,
-        directory,
+        directory / "config.json",
         pooling=pooling,
         normalize=sidecars.normalize if normalize is None else normalize,
-        projection_dim=len(tensors["encode_proj.bias"]) if "encode_proj.bias" in tensors else 0,
     )
     return Checkpoint(
         config,
         _assemble(config, tensors, directory),
         max_length=sidecars.max_length,
-        text_segment=record.get("text_segment"),
+        # A model that knows one segment only was trained with nothing else.
+        text_segment=record.get("text_segment") if config.type_vocab_size > 1 else 0,
         similarity=sidecars.similarity,
     )
 
@@ -76,8 +78,8 @@ def write_checkpoint(
     """Write config.json, model.safetensors and the sentence-transformers sidecars into an existing folder."""
     from safetensors.numpy import save_file
 
-    record = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in _OURS}
-    record |= {
+    fields = {field.name for field in dataclasses.fields(config)}
+    record = {name: getattr(config, name) for name in sorted(fields - _OURS)} | {
         "architectures": ["BertModel"],
         "model_type": "bert",
         "pad_token_id": 0,
@@ -103,23 +105,26 @@ def write_checkpoint(
 _OURS = {"projection_dim", "pooling", "normalize"}  # fields of BertConfig that stand in the sidecar files
 
 
-def _bert_config(
-    record: Mapping[str, Any], directory: Path, *, pooling: Pooling, normalize: bool, projection_dim: int
-) -> BertConfig:
-    if record.get("position_embedding_type", "absolute") != "absolute":
-        raise CheckpointError(
-            f"{directory}/config.json: position_embedding_type is {record['position_embedding_type']!r}; expected 'absolute'"
-        )
-    names = {field.name for field in dataclasses.fields(BertConfig)} - _OURS
-    stated = {name: record[name] for name in names & record.keys()}
-    config = BertConfig(**stated, pooling=pooling, normalize=normalize, projection_dim=projection_dim)
-    if config.hidden_act not in ACTIVATIONS:
-        raise CheckpointError(
-            f"{directory}/config.json: hidden_act is {config.hidden_act!r}; expected one of {', '.join(ACTIVATIONS)}"
-        )
+def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, normalize: bool) -> BertConfig:
+    """Take what BertConfig knows from config.json; CheckpointError where a value is none that it can have."""
+    fields = [field.name for field in dataclasses.fields(BertConfig)]
+    stated = {name: record[name] for name in fields if name in record}
+
+    def expect(name: str, holds: bool, expected: str) -> None:
+        if name in record and not holds:
+            raise CheckpointError(f"{path}: {name} is {record[name]!r}; expected {expected}")
+
+    for name in stated.keys() - {"hidden_act", "layer_norm_eps"}:
+        value, least = record[name], 0 if name == "projection_dim" else 1
+        expect(name, type(value) is int and value >= least, f"a whole number of at least {least}")
+    expect("layer_norm_eps", isinstance(record.get("layer_norm_eps"), (int, float)), "a number")
+    expect("hidden_act", record.get("hidden_act") in list(ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}")
+    expect("position_embedding_type", record.get("position_embedding_type") == "absolute", "'absolute'")
+    expect("text_segment", record.get("text_segment") in (0, 1), "0 or 1")
+    config = BertConfig(**{**stated, "pooling": pooling, "normalize": normalize})
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(
-            f"{directory}/config.json: hidden_size {config.hidden_size} is no multiple of num_attention_heads "
+            f"{path}: hidden_size {config.hidden_size} is no multiple of num_attention_heads "
             f"{config.num_attention_heads}; expected the configuration that the weights were saved with"
         )
     return config
@@ -143,7 +148,8 @@ def _layout(config: BertConfig) -> BertWeights:
     def dense(out_features: int, in_features: int, *names: str) -> Dense:
         weights = tuple(f"{name}.weight" for name in names)
         biases = tuple(f"{name}.bias" for name in names)
-        return Dense(_Slot(weights, (out_features, in_features), transposed=True), _Slot(biases, (out_features,)))
+        kernel = _Slot(weights, (out_features, in_features), transposed=True)
+        return Dense(kernel, _Slot(biases, (out_features,)))
 
     def norm(name: str) -> LayerNorm:
         return LayerNorm(_Slot((f"{name}.weight",), (width,)), _Slot((f"{name}.bias",), (width,)))
@@ -153,8 +159,9 @@ def _layout(config: BertConfig) -> BertWeights:
 
     def layer(root: str) -> Layer:
         attention = f"{root}.attention"
+        three = [f"{attention}.self.{part}" for part in ("query", "key", "value")]
         return Layer(
-            query_key_value=dense(width, width, *(f"{attention}.self.{part}" for part in ("query", "key", "value"))),
+            query_key_value=dense(width, width, *three),
             attention_output=dense(width, width, f"{attention}.output.dense"),
             attention_norm=norm(f"{attention}.output.LayerNorm"),
             intermediate=dense(wide, width, f"{root}.intermediate.dense"),
@@ -188,12 +195,17 @@ def _assemble(config: BertConfig, tensors: Mapping[str, Array], directory: Path)
             for name, shape in expected.items()
             if name in tensors and tensors[name].shape != shape
         ),
+        *(
+            f"not finite: {name} {list(shape)}"
+            for name, shape in expected.items()
+            if name in tensors and not np.isfinite(tensors[name]).all()
+        ),
     ]
     if wrong:
         listed = "\n  ".join(wrong[:20] + ([f"... and {len(wrong) - 20} more"] if len(wrong) > 20 else []))
         raise CheckpointError(
-            f"the tensors in {directory} do not match its config.json (pooling {config.pooling!r}):\n  {listed}\n"
-            "expected the weights that were saved together with this config.json"
+            f"the tensors in {directory} do not match its config.json (pooling {config.pooling!r}):\n"
+            f"  {listed}\nexpected the weights that were saved together with this config.json"
         )
 
     def take(slot: _Slot) -> Array:
@@ -206,7 +218,8 @@ def _assemble(config: BertConfig, tensors: Mapping[str, Array], directory: Path)
 def _take_apart(config: BertConfig, weights: BertWeights) -> dict[str, Array]:
     tensors: dict[str, Array] = {}
     for slot, joined in zip(_leaves(_layout(config)), _leaves(weights), strict=True):
-        for name, part in zip(slot.names, np.split(np.asarray(joined, np.float32), len(slot.names), axis=-1), strict=True):
+        parts = np.split(np.asarray(joined, np.float32), len(slot.names), axis=-1)
+        for name, part in zip(slot.names, parts, strict=True):
             tensors[name] = np.ascontiguousarray(part.T if slot.transposed else part)
     return tensors
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever.batching import batches
+from dpr_tiny_retriever.batching import Batch, batches
 from dpr_tiny_retriever.bert import BertConfig, BertWeights, encode
 from dpr_tiny_retriever.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from dpr_tiny_retriever.errors import CheckpointError
@@ -36,6 +41,7 @@ TOKEN_BUDGET = 8192
 CHUNK = 8192
 #: Above this many texts a progress bar is shown, unless the caller says otherwise.
 _LONG_WORK = 1000
+_STREAMS = min(os.cpu_count() or 1, 8)
 
 
 class Encoder:
@@ -109,7 +115,11 @@ class Encoder:
         return self._truncated
 
     def encode(
-        self, passages: Iterable[PassageLike], *, batch_size: int | None = None, show_progress: bool | None = None
+        self,
+        passages: Iterable[PassageLike],
+        *,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
     ) -> Vectors:
         """Encode titled or plain texts to float32 [n, embedding_dim], in the caller's order.
 
@@ -125,10 +135,24 @@ class Encoder:
     def with_max_length(self, max_length: int) -> Encoder:
         """The same model cut at another length; weights and graph are shared."""
         twin = Encoder.__new__(Encoder)
-        own = {"max_length": _checked_length(max_length, self.config), "_truncated": 0, "_lock": threading.Lock()}
+        own = {
+            "max_length": _checked_length(max_length, self.config),
+            "_truncated": 0,
+            "_lock": threading.Lock(),
+        }
         origin = self._origin and self._origin | {"max_length": max_length}
         twin.__dict__ |= self.__dict__ | own | {"_origin": origin}
         return twin
+
+    def fingerprint(self) -> str:
+        """A digest of all that decides the vectors, for what is kept by the model that made it."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((self.config, self.max_length, self.tokenizer.text_segment)).encode())
+        digest.update(self.tokenizer.tokenizer.to_str().encode())
+        for array in tf.nest.flatten(self.weights):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write this side as a folder that transformers and sentence-transformers load too, whole or not at all."""
@@ -147,23 +171,33 @@ class Encoder:
         save_tokenizer(self.tokenizer, folder, self.max_length)
 
     def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise ValueError(f"batch_size is {batch_size!r}; expected a whole number of at least 1, or None")
+        if batch_size is not None and not _is_whole(batch_size):
+            raise TypeError(f"batch_size is {batch_size!r}; expected a whole number or None")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; expected at least 1, or None for as many as are fast")
         vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
+
+        def work(batch: Batch) -> int:
+            vectors[batch.rows] = self._forward(batch.token_ids, batch.lengths, batch.text_starts)
+            return len(batch.rows)
+
         hidden = len(pairs) <= _LONG_WORK if show_progress is None else not show_progress
-        truncated = 0
         with tqdm(total=len(pairs), unit=" texts", disable=hidden) as progress:
-            for start in range(0, len(pairs), CHUNK):
-                tokens = self.tokenizer(pairs[start : start + CHUNK], self.max_length)
-                truncated += tokens.truncated
-                for batch in batches(tokens, token_budget=TOKEN_BUDGET, batch_size=batch_size):
-                    vectors[start + batch.rows] = self._forward(batch.token_ids, batch.lengths, batch.text_starts)
-                    progress.update(len(batch.rows))
+            for done in _in_streams(work, self._batches(pairs, batch_size)):
+                progress.update(done)
+        return vectors
+
+    def _batches(self, pairs: list[tuple[str, str]], batch_size: int | None) -> Iterator[Batch]:
+        truncated = 0
+        for start in range(0, len(pairs), CHUNK):
+            tokens = self.tokenizer(pairs[start : start + CHUNK], self.max_length)
+            truncated += tokens.truncated
+            for batch in batches(tokens, token_budget=TOKEN_BUDGET, batch_size=batch_size):
+                yield batch._replace(rows=start + batch.rows)
         if truncated:
             with self._lock:
                 self._truncated += truncated
             logger.info("%d of %d texts were cut to %d tokens", truncated, len(pairs), self.max_length)
-        return vectors
 
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
         if self._origin is not None:
@@ -265,7 +299,11 @@ class DualEncoder:
         return self.query_encoder._encode(pairs, batch_size, show_progress)
 
     def encode_passages(
-        self, passages: Iterable[PassageLike], *, batch_size: int | None = None, show_progress: bool | None = None
+        self,
+        passages: Iterable[PassageLike],
+        *,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
     ) -> Vectors:
         """Encode Passage, (title, text) or plain str to float32 [n, embedding_dim]; options as for Encoder.encode."""
         return self.passage_encoder.encode(passages, batch_size=batch_size, show_progress=show_progress)
@@ -281,7 +319,10 @@ class DualEncoder:
         Each side loads in transformers and sentence-transformers too. What else a folder holds is kept.
         """
         with replaced_folder(Path(directory)) as folder:
-            for name, encoder in (("query_encoder", self.query_encoder), ("passage_encoder", self.passage_encoder)):
+            for name, encoder in (
+                ("query_encoder", self.query_encoder),
+                ("passage_encoder", self.passage_encoder),
+            ):
                 (folder / name).mkdir()
                 encoder._write(folder / name)
 
@@ -328,6 +369,25 @@ def _load(
     return encoders
 
 
+def _in_streams(work: Callable[[Batch], int], items: Iterator[Batch]) -> Iterator[int]:
+    """Do the work in as many threads as there are processors, few batches ahead of the slowest.
+
+    Two small products side by side keep two processors busier than one product split between them.
+    """
+    ahead = list(itertools.islice(items, 2))
+    if len(ahead) < 2:
+        yield from map(work, ahead)
+        return
+    running: deque[Future[int]] = deque()
+    with ThreadPoolExecutor(_STREAMS, thread_name_prefix="dpr-tiny") as pool:
+        for item in itertools.chain(ahead, items):
+            running.append(pool.submit(work, item))
+            if len(running) > 2 * _STREAMS:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
 def _compile(config: BertConfig, weights: BertWeights) -> Callable[..., Any]:
     """The forward pass as one graph for every batch size and length, its weights held as constants."""
     constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
@@ -341,12 +401,19 @@ def _compile(config: BertConfig, weights: BertWeights) -> Callable[..., Any]:
 
 
 def _checked_length(max_length: int, config: BertConfig) -> int:
-    if not isinstance(max_length, int) or not 3 <= max_length <= config.max_position_embeddings:
+    if not _is_whole(max_length):
+        raise TypeError(f"the maximum length is {max_length!r}; expected a whole number of tokens")
+    if not 3 <= max_length <= config.max_position_embeddings:
         raise ValueError(
-            f"the maximum length is {max_length!r}; expected 3 to {config.max_position_embeddings} tokens, "
+            f"the maximum length is {max_length}; expected 3 to {config.max_position_embeddings} tokens, "
             "the model's max_position_embeddings"
         )
-    return max_length
+    return int(max_length)
+
+
+def _is_whole(number: object) -> bool:
+    """Whether this is a whole number, numpy's own included; True and False are none."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def _absolute(model: Model) -> str | None:

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dpr_tiny_retriever.errors import ModelNotFoundError
 from dpr_tiny_retriever.presets import PRESETS, Preset, Side, preset_of
@@ -14,11 +15,9 @@ BUNDLED = Path(__file__).parent / "models"
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
-#: What an encoder reads beside its weights. Weights come one file at a time, so that only one form is downloaded.
+#: What an encoder reads beside its weights and its vocabulary.
 _SMALL_FILES = (
     "config.json",
-    "tokenizer.json",
-    "vocab.txt",
     "tokenizer_config.json",
     "modules.json",
     "sentence_bert_config.json",
@@ -27,7 +26,9 @@ _SMALL_FILES = (
     "[0-9]_Dense/config.json",
     "[0-9]_Dense/model.safetensors",
 )
+#: Forms of one thing, the better first: of each, one file is downloaded.
 WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,19 @@ def resolve(
 ) -> Source:
     """Find one side of a model: None is the bundled pair, then a preset's name, a directory, a hub id.
 
-    A directory or repository that holds query_encoder/ and passage_encoder/ gives the folder of that side; any other
-    is one model for both. Raises ModelNotFoundError, which names the ways out.
+    A directory or repository that holds query_encoder/ and passage_encoder/ gives the folder of that side; any
+    other is one model for both. Raises ModelNotFoundError, which names the ways out.
     """
+    if side not in ("query", "passage"):
+        raise ValueError(f"side is {side!r}; expected 'query' or 'passage'")
     if model is None:
         return Source(_side_of(_bundled(), side))
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(f"model is {type(model).__name__} {model!r}; expected a preset, a directory or a hub id")
     if model in PRESETS:
         preset = PRESETS[str(model)]
-        return Source(_side_of(_download(preset.model(side), side, revision, token, local_files_only), side), preset)
+        snapshot = _download(preset.model(side), side, revision, token, local_files_only)
+        return Source(_side_of(snapshot, side), preset)
     directory = Path(model).expanduser()
     if directory.is_dir():
         return Source(_side_of(directory, side))
@@ -87,8 +91,9 @@ def _side_of(directory: Path, side: Side) -> Path:
     if (directory / "config.json").is_file():
         return directory
     present = sorted(path.name for path in directory.iterdir())
+    found = ", ".join(present[:8]) + (", ..." if len(present) > 8 else "")
     raise ModelNotFoundError(
-        f"{directory} is not a model: found {', '.join(present[:8]) or 'nothing'}{', ...' if len(present) > 8 else ''}; "
+        f"{directory} is not a model: found {found or 'nothing'}; "
         "expected config.json, or the folders query_encoder and passage_encoder"
     )
 
@@ -96,51 +101,55 @@ def _side_of(directory: Path, side: Side) -> Path:
 def _download(
     repository: str, side: Side, revision: str | None, token: str | bool | None, local_files_only: bool
 ) -> Path:
-    from huggingface_hub import constants, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    prefixes = ("", f"{side}_encoder/")
+    where: dict[str, Any] = {"token": token, "local_files_only": local_files_only}
+    folder = f"{side}_encoder"
+    patterns = [prefix + name for prefix in ("", f"{folder}/") for name in _SMALL_FILES]
     try:
-        snapshot = Path(
-            snapshot_download(
-                repository,
-                revision=revision,
-                token=token,
-                local_files_only=local_files_only,
-                allow_patterns=[prefix + name for prefix in prefixes for name in _SMALL_FILES],
-            )
-        )
-        prefix = prefixes[1] if (snapshot / prefixes[1]).is_dir() else prefixes[0]
-        for name in WEIGHT_FILES:
-            try:
-                hf_hub_download(
-                    repository,
-                    prefix + name,
-                    # The commit of the snapshot: a repository that changes in between must not give a mixture.
-                    revision=snapshot.name,
-                    token=token,
-                    local_files_only=local_files_only,
-                )
-            except LocalEntryNotFoundError:
-                if not any((snapshot / prefix / other).is_file() for other in WEIGHT_FILES):
-                    raise
-            except EntryNotFoundError:
-                continue
-            return snapshot
+        snapshot = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, **where))
+        inside = folder if (snapshot / folder).is_dir() else ""
+        has_weights = _download_best(WEIGHT_FILES, repository, snapshot, inside, where)
+        _download_best(VOCABULARY_FILES, repository, snapshot, inside, where)
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         offline = local_files_only or constants.HF_HUB_OFFLINE
         raise ModelNotFoundError(_not_to_be_had(repository, side, revision, error, offline)) from error
-    raise ModelNotFoundError(
-        f"{repository} holds neither {' nor '.join(WEIGHT_FILES)}; expected one of them: a PyTorch-only repository is "
-        f"converted by loading it with transformers and calling save_pretrained(folder, safe_serialization=True)"
-    )
+    if not has_weights:
+        raise ModelNotFoundError(
+            f"{repository} holds neither {' nor '.join(WEIGHT_FILES)}; expected one of them. A repository with "
+            "pytorch_model.bin alone is converted by loading it with transformers.AutoModel.from_pretrained and "
+            "calling save_pretrained(folder) on it: then pass that folder"
+        )
+    return snapshot
+
+
+def _download_best(forms: tuple[str, ...], repository: str, snapshot: Path, folder: str, where: dict[str, Any]) -> bool:
+    """Download the first of several forms that the repository has; False where it has none."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for name in forms:
+        try:
+            # By the snapshot's commit: a repository that changes meanwhile must not give a mixture.
+            hf_hub_download(repository, f"{folder}/{name}".lstrip("/"), revision=snapshot.name, **where)
+        except LocalEntryNotFoundError:
+            if not any((snapshot / folder / form).is_file() for form in forms):
+                raise
+        except EntryNotFoundError:
+            continue
+        else:
+            return True
+    return False
 
 
 def _not_to_be_had(repository: str, side: Side, revision: str | None, error: Exception, offline: bool) -> str:
     at = f" at revision {revision}" if revision else ""
-    why = "this run may not use the network" if offline else f"the hub says: {str(error).strip().splitlines()[0]}"
+    said = str(error).strip().splitlines()[0]
+    why = "this run may not use the network" if offline else f"the hub says: {said}"
     return (
-        f"the {side} model {repository}{at} is not in the local hub cache, and {why}. Ways out: run once online without "
-        "local_files_only and HF_HUB_OFFLINE; check the name and, for a private repository, pass token=; copy the hub "
-        f"cache of a machine that has it and set HF_HOME; or download it there (hf download {repository}) and pass the folder"
+        f"the {side} model {repository}{at} is neither a folder here nor in the local hub cache, and {why}. "
+        "Ways out: run once online without local_files_only and HF_HUB_OFFLINE; check the name and, for a private "
+        "repository, pass token=; copy the hub cache of a machine that has it and set HF_HOME; "
+        f"or download it there (hf download {repository}) and pass the folder"
     )

@@ -23,7 +23,7 @@ def as_queries(queries: Iterable[str]) -> list[str]:
 
     Raises TypeError or, for a text that is not valid Unicode, ValueError that names the position.
     """
-    _refuse_single(queries, "queries", "encode_queries([query])")
+    _refuse_single(queries, "queries")
     checked = list(queries)
     for position, query in enumerate(checked):
         if not isinstance(query, str):
@@ -37,7 +37,7 @@ def as_passages(passages: Iterable[PassageLike]) -> list[tuple[str, str]]:
 
     Raises TypeError or, for a text that is not valid Unicode, ValueError that names the position.
     """
-    _refuse_single(passages, "passages", "encode_passages([passage])")
+    _refuse_single(passages, "passages")
     return [_as_pair(passage, position) for position, passage in enumerate(passages)]
 
 
@@ -64,9 +64,9 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
     return title or "", text
 
 
-def _refuse_single(values: object, what: str, remedy: str) -> None:
+def _refuse_single(values: object, what: str) -> None:
     if isinstance(values, (str, bytes, Passage, dict)) or not isinstance(values, Iterable):
-        raise TypeError(f"{what} is {_found(values)}; expected a list: {remedy}")
+        raise TypeError(f"{what} is {_found(values)}; expected a list (a single one goes into a list of one)")
 
 
 def _refuse_surrogates(text: str, where: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,19 @@ from dpr_tiny_retriever.files import read_json, write_json
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-#: A text of more than this many characters a token is first read up to there: a word of word pieces ends at a space,
-#: so the tokens of the beginning do not depend on the rest, and a book costs no more than its first page.
-_LONG = 100
+#: Of a long text only the beginning is read, so that a book costs no more than its first page: this many
+#: characters for each token that is kept, and where they give too few tokens (blanks, one endless word), the
+#: second number.
+_LONG, _LONGEST = 100, 1000
+#: Word pieces that a word cut in two can change: one of more characters is a single unknown token.
+_WORD = 100
+
+#: What a tokenizer can be made of; the third and further ones only by converting it with transformers.
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+#: The classes that split words by BERT's rules; others, such as BertJapaneseTokenizer, also have a vocab.txt.
+_BERT = re.compile(r"(?:Bert|DPR\w+)Tokenizer(?:Fast)?")
+
+_NOWHERE = np.iinfo(np.int32).max  # where a text starts that has no segment of its own
 
 
 class Tokens(NamedTuple):
@@ -26,27 +37,29 @@ class Tokens(NamedTuple):
 
     ids: NDArray[np.int32]  # [sum of lengths]
     lengths: NDArray[np.int32]  # [n]
-    text_starts: NDArray[np.int32]  # [n]: position from which the segment id is 1; the length where there is none
+    text_starts: NDArray[np.int32]  # [n]: position from which the segment id is 1
     truncated: int  # how many of the texts were longer than the limit
 
 
 class PairTokenizer:
-    """Turns (title, text) pairs into `[CLS] title [SEP] text [SEP]`, or `[CLS] text [SEP]` where there is no title.
+    """Turns (title, text) pairs into `[CLS] title [SEP] text [SEP]`, without a title into `[CLS] text [SEP]`.
 
-    Thread-safe: nothing of it changes after construction. text_segment is the segment id of a text behind a title.
+    Thread-safe: nothing of it changes after construction. text_segment is the segment id of a text that follows
+    a title.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, text_segment: int = 1, cls: str = "[CLS]", sep: str = "[SEP]") -> None:
-        missing = [token for token in (cls, sep) if tokenizer.token_to_id(token) is None]
-        if missing:
-            raise CheckpointError(f"the tokenizer has no token {' and no token '.join(missing)}; expected a BERT tokenizer")
+        ids = [tokenizer.token_to_id(token) for token in (cls, sep)]
+        if None in ids:
+            missing = [token for token, id_ in zip((cls, sep), ids, strict=True) if id_ is None]
+            names = " and no token ".join(missing)
+            raise CheckpointError(f"the tokenizer has no token {names}; expected a BERT tokenizer")
         # A tokenizer file may carry the cutting and padding of whoever saved it; both are done here.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.tokenizer = tokenizer
         self.text_segment = text_segment
-        self.cls_id: int = tokenizer.token_to_id(cls)
-        self.sep_id: int = tokenizer.token_to_id(sep)
+        self.cls_id, self.sep_id = cast("list[int]", ids)
 
     @property
     def vocab_size(self) -> int:
@@ -54,19 +67,23 @@ class PairTokenizer:
         return max(self.tokenizer.get_vocab().values()) + 1
 
     def __call__(self, pairs: Sequence[tuple[str, str]], max_length: int) -> Tokens:
-        """Tokenise pairs, each cut to max_length tokens: the longer of title and text is cut first."""
+        """Tokenise pairs, each cut to max_length tokens: the longer of title and text is cut first.
+
+        A title or text of more than 1,000 characters for each token that is kept is cut there before.
+        """
         parts = [part for title, text in pairs for part in ((title, text) if title else (text,))]
         pieces = iter(self._word_pieces(parts, max_length))
         ids: list[int] = []
         lengths = np.empty(len(pairs), np.int32)
         text_starts = np.empty(len(pairs), np.int32)
         truncated = 0
-        for row, (title, _) in enumerate(pairs):
+        for row, (title, text) in enumerate(pairs):
             head = next(pieces) if title else []
             tail = next(pieces)
             start = len(ids)
             kept_head, kept_tail = _longest_first(len(head), len(tail), max_length - (3 if head else 2))
-            truncated += kept_head < len(head) or kept_tail < len(tail)
+            read = max(len(title), len(text)) <= _LONGEST * max_length
+            truncated += kept_head < len(head) or kept_tail < len(tail) or not read
             ids.append(self.cls_id)
             if head:
                 ids += head[:kept_head]
@@ -75,18 +92,16 @@ class PairTokenizer:
             ids += tail[:kept_tail]
             ids.append(self.sep_id)
             lengths[row] = len(ids) - start
-            text_starts[row] = text_start if head and self.text_segment else lengths[row]
+            text_starts[row] = text_start if head and self.text_segment else _NOWHERE
         return Tokens(np.array(ids, np.int32), lengths, text_starts, truncated)
 
     def _word_pieces(self, texts: list[str], max_length: int) -> list[list[int]]:
         """The word pieces of each text, or of as much of its beginning as surely fills max_length tokens."""
         limit = _LONG * max_length
-        beginnings = {row: _up_to_space(text, limit) for row, text in enumerate(texts) if len(text) > limit}
-        read = [beginnings.get(row, text) for row, text in enumerate(texts)] if beginnings else texts
-        pieces = self._encode(read)
-        for row in beginnings:
-            if len(pieces[row]) < max_length:
-                pieces[row] = self._encode([texts[row]])[0]
+        pieces = self._encode([text[:limit] for text in texts])
+        for row, text in enumerate(texts):
+            if len(text) > limit and len(pieces[row]) < max_length + _WORD:
+                pieces[row] = self._encode([text[: _LONGEST * max_length]])[0]
         return pieces
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -102,20 +117,19 @@ def _longest_first(head: int, tail: int, room: int) -> tuple[int, int]:
     return (shorter, room - shorter) if head <= tail else (room - shorter, shorter)
 
 
-def _up_to_space(text: str, limit: int) -> str:
-    space = text.rfind(" ", 0, limit)
-    return text[:space] if space > 0 else text
-
-
 def load_tokenizer(directory: Path, text_segment: int = 1) -> PairTokenizer:
-    """Load tokenizer.json, or build a BERT tokenizer from vocab.txt; other forms are converted by transformers."""
+    """Load tokenizer.json, or build BERT's tokenizer from vocab.txt; transformers converts other forms."""
     from tokenizers import Tokenizer
 
+    present = [name for name in _VOCABULARIES if (directory / name).is_file()]
+    if not present:
+        raise CheckpointError(f"{directory} has no tokenizer; expected tokenizer.json or BERT's vocab.txt")
     settings = read_json(directory / "tokenizer_config.json", dict, missing={})
+    plain = _BERT.fullmatch(str(settings.get("tokenizer_class", "BertTokenizer")))
     try:
-        if (directory / "tokenizer.json").is_file():
+        if "tokenizer.json" in present:
             tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        elif (directory / "vocab.txt").is_file() and str(settings.get("tokenizer_class", "Bert")).startswith(("Bert", "DPR")):
+        elif "vocab.txt" in present and plain:
             tokenizer = _from_vocabulary(directory / "vocab.txt", settings)
         else:
             tokenizer = _convert(directory)
@@ -123,7 +137,8 @@ def load_tokenizer(directory: Path, text_segment: int = 1) -> PairTokenizer:
         raise
     except Exception as error:  # tokenizers raises bare Exception for a broken file
         raise CheckpointError(
-            f"{directory}: the tokenizer cannot be read ({error}); expected tokenizer.json or BERT's vocab.txt"
+            f"{directory}: the tokenizer cannot be read ({error}); "
+            "expected tokenizer.json or BERT's vocab.txt as they were saved"
         ) from error
     return PairTokenizer(
         tokenizer,
@@ -151,7 +166,8 @@ def save_tokenizer(tokenizer: PairTokenizer, directory: Path, max_length: int) -
     words = sorted(vocabulary, key=vocabulary.__getitem__)
     (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
     normalizer = json.loads(inner.to_str()).get("normalizer") or {}
-    specials = {"cls_token": cls, "sep_token": sep, "pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+    specials = {"cls_token": cls, "sep_token": sep}
+    specials |= {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
     settings = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": normalizer.get("lowercase", False),
@@ -185,19 +201,20 @@ def _from_vocabulary(path: Path, settings: dict[str, Any]) -> Tokenizer:
 
 
 def _convert(directory: Path) -> Tokenizer:
-    """Let transformers convert a tokenizer of another form; imported only here, since importing it takes seconds."""
+    """Let transformers convert a tokenizer of another form; imported here only, since that takes seconds."""
     from transformers import AutoTokenizer
 
     converted = AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
-    backend = getattr(converted, "backend_tokenizer", None)
+    backend: Tokenizer | None = getattr(converted, "backend_tokenizer", None)
     if backend is None:
         raise CheckpointError(
-            f"{directory}: found a {type(converted).__name__}, which has no fast form; expected tokenizer.json or vocab.txt"
+            f"{directory}: found a {type(converted).__name__}, which has no fast form; "
+            "expected tokenizer.json or BERT's vocab.txt"
         )
     return backend
 
 
 def _token(settings: dict[str, Any], name: str, default: str) -> str:
-    """A special token from tokenizer_config.json, where it stands as a string or as a record with its content."""
+    """A special token from tokenizer_config.json, which holds it as a string or as a record with its content."""
     value = settings.get(name) or default
-    return value["content"] if isinstance(value, dict) else value
+    return str(value["content"] if isinstance(value, dict) else value)

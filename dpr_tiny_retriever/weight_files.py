@@ -1,9 +1,9 @@
-"""model.safetensors or tf_model.h5 -> tensors under PyTorch's names, whatever wrapped the model when it was saved."""
+"""model.safetensors or tf_model.h5 -> tensors under PyTorch's names, whatever wrapped the model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,24 +17,27 @@ Array: TypeAlias = NDArray[np.float32]
 
 #: The tail of a name from where BERT's own part begins; wrappers put anything before it.
 _TAIL = re.compile(
-    r"(?:^|[./])((?:embeddings[./](?:word_embeddings|position_embeddings|token_type_embeddings|LayerNorm|position_ids)"
-    r"|encoder[./]layer|pooler[./]dense|encode_proj)(?:[./_].*)?)$"
+    r"(?:^|/)((?:embeddings/(?:(?:word|position|token_type)_embeddings|LayerNorm)|encoder/layer|pooler/dense|encode_proj)"
+    r"/.*)$"
 )
 _RENAMED = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
+#: What an encoder has no use for: the heads of pre-training, and a buffer that counts up from 0.
+_UNUSED = re.compile(r"cls[./](?:predictions|seq_relationship)[./]|position_ids$")
 
 
 def read_tensors(directory: Path) -> dict[str, Array]:
     """Read the weights of a model folder, float32, under the names that a plain BertModel has in PyTorch.
 
-    Raises CheckpointError where there are none, or where the file is truncated or corrupt.
+    A tensor that BERT does not have keeps the name it is stored under. Raises CheckpointError where there are
+    no weights, where the file is truncated or corrupt, or where it holds two models.
     """
-    for name, read in zip(WEIGHT_FILES, (_read_safetensors, _read_h5), strict=True):
+    for name, read in zip(WEIGHT_FILES, (read_safetensors, _read_h5), strict=True):
         if (directory / name).is_file():
-            return read(directory / name)
+            return _renamed(read(directory / name).items(), directory / name)
     present = sorted(path.name for path in directory.iterdir())
     convert = (
-        "; pytorch_model.bin is a pickle, which can run code and is never opened here: convert it where you trust it, with "
-        "transformers.AutoModel.from_pretrained(folder).save_pretrained(folder, safe_serialization=True)"
+        "; pytorch_model.bin is a pickle, which can run code and is never opened here: where you trust it, "
+        "convert it with transformers.AutoModel.from_pretrained(folder).save_pretrained(folder)"
         if "pytorch_model.bin" in present
         else ""
     )
@@ -43,54 +46,66 @@ def read_tensors(directory: Path) -> dict[str, Array]:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, Array]:
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """Read tensors under the names the file gives them; CheckpointError where it is truncated or corrupt."""
     from safetensors import SafetensorError, deserialize
 
     try:
-        entries = deserialize(path.read_bytes())
+        entries: Iterable[tuple[str, Mapping[str, Any]]] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: truncated or corrupt ({error}); download or copy it again") from error
-    tensors = {}
-    for stored, entry in entries:
-        name = _torch_name(stored.replace(".", "/"))
-        if name is not None:
-            tensors[name] = _float32(entry, f"{path}: {stored}")
-    return tensors
+        raise _corrupt(path, error) from error
+    return {name: _float32(entry, f"{path}: {name}") for name, entry in entries if not _UNUSED.search(name)}
 
 
 def _float32(entry: Mapping[str, Any], where: str) -> Array:
-    kind, shape, data = entry["dtype"], entry["shape"], entry["data"]
-    if kind == "BF16":  # numpy has no such type: the upper half of a float32
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
-    types = {"F32": "<f4", "F16": "<f2", "F64": "<f8"}
+    kind: str = entry["dtype"]
+    types = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
     if kind not in types:
-        raise CheckpointError(f"{where} is stored as {kind}; expected {', '.join(types)} or BF16")
-    return np.frombuffer(data, types[kind]).astype(np.float32).reshape(shape)
+        raise CheckpointError(f"{where} is stored as {kind}; expected {', '.join(types)}")
+    stored: NDArray[Any] = np.frombuffer(entry["data"], types[kind]).reshape(entry["shape"])
+    if kind == "BF16":  # numpy has no such type: it is the upper half of a float32
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    return stored.astype(np.float32)
 
 
 def _read_h5(path: Path) -> dict[str, Array]:
     import h5py
 
-    tensors: dict[str, Array] = {}
-
-    def visit(stored: str, item: Any) -> None:
-        name = _torch_name(stored.removesuffix(":0").replace("layer_._", "layer/")) if hasattr(item, "shape") else None
-        if name is not None:
-            array = np.asarray(item, np.float32)
-            tensors[name] = array.T if stored.removesuffix(":0").endswith("kernel") else array
-
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: truncated or corrupt ({error}); download or copy it again") from error
+            return {
+                name.removesuffix(":0"): np.asarray(dataset, np.float32)
+                for name, dataset in _datasets(file)
+                if not _UNUSED.search(name)
+            }
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py has no error of its own
+        raise _corrupt(path, error) from error
+
+
+def _datasets(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in group.items():
+        if hasattr(item, "shape"):
+            yield path + name, item
+        else:
+            yield from _datasets(item, f"{path}{name}/")
+
+
+def _renamed(stored: Iterable[tuple[str, Array]], path: Path) -> dict[str, Array]:
+    """Give tensors PyTorch's names and orientation: a kernel of TensorFlow is [in, out]."""
+    tensors: dict[str, Array] = {}
+    origins: dict[str, str] = {}
+    for origin, array in stored:
+        found = _TAIL.search(origin.replace("layer_._", "layer/").replace(".", "/"))
+        *parents, last = found[1].split("/") if found else [origin]
+        name = ".".join([*parents, _RENAMED.get(last, last)])
+        if name in tensors:
+            raise CheckpointError(
+                f"{path} holds {name} twice, as {origins[name]} and as {origin}; expected one model in a file"
+            )
+        origins[name] = origin
+        tensors[name] = array.T if last == "kernel" else array
     return tensors
 
 
-def _torch_name(stored: str) -> str | None:
-    """PyTorch's name of a tensor from its path; None for what an encoder does not have (pre-training heads, counters)."""
-    found = _TAIL.search(stored)
-    if found is None or found[1].endswith("position_ids"):
-        return None
-    *path, last = found[1].split("/")
-    return ".".join([*path, _RENAMED.get(last, last)])
+def _corrupt(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: truncated or corrupt ({error}); download or copy it again")

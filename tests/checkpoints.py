@@ -23,7 +23,11 @@ Arrays = dict[str, NDArray[np.float32]]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = "the of and to in is a who what where when how wrote river city tower first query passage title text".split()
 CHARACTERS = [*string.ascii_lowercase, *string.digits, *string.punctuation, *"äéñß中文日"]
-VOCABULARY = [*SPECIAL, *WORDS, *dict.fromkeys([*CHARACTERS, *(f"##{c}" for c in string.ascii_lowercase + string.digits)])]
+VOCABULARY = [
+    *SPECIAL,
+    *WORDS,
+    *dict.fromkeys([*CHARACTERS, *(f"##{c}" for c in string.ascii_lowercase + string.digits)]),
+]
 # One-letter words stand in both lists; every token must have one id.
 VOCABULARY = list(dict.fromkeys(VOCABULARY))
 
@@ -86,6 +90,7 @@ def write_tokenizer(directory: Path, vocabulary: list[str] = VOCABULARY) -> None
     tokenizer = Tokenizer(WordPiece({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]"))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.add_special_tokens(SPECIAL)
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

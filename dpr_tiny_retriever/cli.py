@@ -1,0 +1,49 @@
+"""The command `dpr-tiny`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from dpr_tiny_retriever.evaluation.command import evaluate
+from dpr_tiny_retriever.search.command import demo, search
+
+commands = typer.Typer(
+    help="Tiny dense passage retrieval: search, evaluate and train on a CPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+commands.command()(search)
+commands.command()(demo)
+commands.command()(evaluate)
+
+
+def app() -> None:
+    """Run the command line; what a user can mend is one line, without a traceback."""
+    with _quiet_native_log():
+        try:
+            commands()
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+            sys.exit(1)
+
+
+@contextmanager
+def _quiet_native_log() -> Iterator[None]:
+    """Drop what TensorFlow's native code writes on its way up; Python's standard error stays as it is."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    sys.stderr = os.fdopen(kept, "w", buffering=1, closefd=False)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        sys.stderr = sys.__stderr__
