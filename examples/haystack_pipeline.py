@@ -1,0 +1,112 @@
+"""Index titled documents with haystack-ai, keep them in Qdrant on disk, and ask them questions.
+
+    pip install "dpr-tiny-retriever[search]"
+    python examples/haystack_pipeline.py --model nlpconnect-L2 --folder my-index
+
+Each document below has two paragraphs, and each paragraph becomes a passage of its own. Hardly any names its
+subject: it is the title, given to the model beside the text, that says what a passage is about.
+"""
+
+import argparse
+from pathlib import Path
+
+from haystack import Document, Pipeline
+from haystack.components.preprocessors import DocumentSplitter
+from haystack.components.writers import DocumentWriter
+from haystack.document_stores.types import DuplicatePolicy
+from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
+from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
+
+from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+
+ARTICLES = {
+    "Lighthouse of Alexandria": """
+Built on the island of Pharos in the third century BC, it guided ships into harbour by a fire at its top.
+
+Three earthquakes brought it down by the fourteenth century; its last stones went into a fortress.""",
+    "Tardigrade": """
+These animals have eight legs, are half a millimetre long and live in any film of water: in moss, too.
+
+When they dry out they curl up, stop their metabolism and can survive the cold and vacuum of space.""",
+    "Northern lights": """
+Charged particles from the Sun follow the Earth's magnetic field to the poles and make the air glow.
+
+Oxygen makes them green or, higher up, red; nitrogen adds blue and purple at the lower edge.""",
+    "Honey bee": """
+A colony has one queen, some hundred drones and tens of thousands of workers, all of them females.
+
+A worker that has found flowers dances: the angle tells the direction, the length the distance.""",
+    "Printing press": """
+Johannes Gutenberg of Mainz printed with movable metal type around 1450, on a machine like a wine press.
+
+Within fifty years it had spread to more than two hundred towns, and books had become far cheaper.""",
+    "Great Barrier Reef": """
+It stretches for 2,300 kilometres along the coast of Queensland and consists of some 2,900 separate reefs.
+
+When the sea stays too warm, the corals expel the algae that feed them, turn white and may die.""",
+}
+
+QUESTIONS = [
+    "What destroyed the ancient lighthouse of Alexandria?",
+    "How do tardigrades survive in space?",
+    "Why are the northern lights green?",
+    "How do bees tell each other where flowers are?",
+    "Who invented printing with movable type?",
+    "What happens to the Great Barrier Reef when the sea is too warm?",
+]
+
+
+def index_articles(model: str | None, folder: Path) -> QdrantDocumentStore:
+    """Split, embed and write the articles; a second run overwrites what the first one wrote."""
+    embedder = TinyDPRDocumentEmbedder(model, title_meta_field="title")
+    store = QdrantDocumentStore(
+        path=str(folder / "qdrant"),
+        index="articles",
+        embedding_dim=embedder.embedding_dim,
+        similarity="dot_product",
+        progress_bar=False,
+    )
+    indexing = Pipeline()
+    indexing.add_component("splitter", DocumentSplitter(split_by="passage", split_length=1, split_overlap=0))
+    indexing.add_component("embedder", embedder)
+    indexing.add_component("writer", DocumentWriter(store, policy=DuplicatePolicy.OVERWRITE))
+    indexing.connect("splitter", "embedder")
+    indexing.connect("embedder", "writer")
+
+    documents = [Document(content=text.strip(), meta={"title": title}) for title, text in ARTICLES.items()]
+    written = indexing.run({"splitter": {"documents": documents}})["writer"]["documents_written"]
+    print(f"{written} passages of {len(documents)} articles, {store.embedding_dim} floats each")
+    return store
+
+
+def save_query_pipeline(model: str | None, store: QdrantDocumentStore, file: Path) -> None:
+    """Write the pipeline that answers questions as YAML, to be loaded by any later process."""
+    querying = Pipeline()
+    querying.add_component("embedder", TinyDPRTextEmbedder(model))
+    querying.add_component("retriever", QdrantEmbeddingRetriever(store, top_k=2))
+    querying.connect("embedder.embedding", "retriever.query_embedding")
+    file.write_text(querying.dumps(), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Retrieve titled passages with haystack-ai and Qdrant.")
+    parser.add_argument("--model", help="preset, directory or hub id; without it, the bundled pair")
+    parser.add_argument("--folder", type=Path, default=Path("haystack-index"), help="where to keep the index")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    pipeline_file = options.folder / "query.yaml"
+
+    store = index_articles(options.model, options.folder)
+    save_query_pipeline(options.model, store, pipeline_file)
+    store.close()  # a local Qdrant folder has one user at a time, and the pipeline below opens it anew
+
+    querying = Pipeline.loads(pipeline_file.read_text(encoding="utf-8"))
+    for question in QUESTIONS:
+        print(f"\n{question}")
+        for document in querying.run({"embedder": {"text": question}})["retriever"]["documents"]:
+            print(f"  {document.score:6.2f}  {document.meta['title']}: {document.content.strip()}")
+    querying.close()
+
+
+if __name__ == "__main__":
+    main()

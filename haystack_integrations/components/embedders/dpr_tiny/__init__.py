@@ -1,0 +1,21 @@
+"""Tiny dense passage retrieval in haystack-ai: one embedder for queries, one for titled documents."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from dpr_tiny_retriever import MissingExtraError
+
+try:
+    from haystack import component  # noqa: F401  farm-haystack installs a package haystack that has none
+except ImportError as error:
+    try:
+        found = f"farm-haystack {version('farm-haystack')}, which has the same import name: uninstall it, then"
+    except PackageNotFoundError:
+        found = "none:"
+    raise MissingExtraError(
+        f'the embedders need haystack-ai 2 or 3; found {found} pip install "dpr-tiny-retriever[haystack]"'
+    ) from error
+
+from haystack_integrations.components.embedders.dpr_tiny.document_embedder import TinyDPRDocumentEmbedder
+from haystack_integrations.components.embedders.dpr_tiny.text_embedder import TinyDPRTextEmbedder
+
+__all__ = ["TinyDPRDocumentEmbedder", "TinyDPRTextEmbedder"]

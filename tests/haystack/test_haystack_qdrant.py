@@ -1,0 +1,55 @@
+"""Indexing and query pipelines over Qdrant in a folder."""
+
+from pathlib import Path
+
+import pytest
+from haystack import Document
+from haystack_checks import (
+    answers,
+    in_memory_query_pipeline,
+    indexing_pipeline,
+    query_pipeline,
+    store_in_memory,
+)
+from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
+from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
+
+from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder
+
+
+def qdrant(folder: Path, embedding_dim: int) -> QdrantDocumentStore:
+    return QdrantDocumentStore(
+        path=str(folder), embedding_dim=embedding_dim, similarity="dot_product", progress_bar=False
+    )
+
+
+def test_an_index_is_read_again_from_disk(
+    tmp_path: Path, minilm_directory: Path, documents: list[Document], questions: dict[str, str]
+) -> None:
+    embedding_dim = TinyDPRDocumentEmbedder(minilm_directory).embedding_dim
+    store = qdrant(tmp_path, embedding_dim)
+    indexing_pipeline(minilm_directory, store).run({"splitter": {"documents": documents}})
+    store.close()
+
+    reopened = qdrant(tmp_path, embedding_dim)
+    assert reopened.count_documents() == len(documents)
+    querying = query_pipeline(minilm_directory, QdrantEmbeddingRetriever(reopened))
+    assert {question: answers(querying, question)[0].meta["title"] for question in questions} == questions
+    reopened.close()
+
+
+def test_ranks_and_scores_are_those_of_the_store_in_memory(
+    tmp_path: Path, pair_directory: Path, documents: list[Document], questions: dict[str, str]
+) -> None:
+    in_memory, on_disk = store_in_memory(), qdrant(tmp_path, 128)
+    for store in (in_memory, on_disk):
+        indexing_pipeline(pair_directory, store).run({"splitter": {"documents": documents}})
+    first = in_memory_query_pipeline(pair_directory, in_memory)
+    second = query_pipeline(pair_directory, QdrantEmbeddingRetriever(on_disk))
+    for question in questions:
+        expected, found = answers(first, question), answers(second, question)
+        assert [document.meta["number"] for document in found] == [document.meta["number"] for document in expected]
+        assert [document.score for document in found] == pytest.approx(
+            [document.score for document in expected], abs=1e-4
+        )
+    on_disk.close()

@@ -1,0 +1,126 @@
+"""Embedders and pipelines as data, and back in another process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from haystack import Document, Pipeline
+from haystack.core.errors import DeserializationError
+from haystack.utils import Secret
+from haystack_checks import answers, in_memory_query_pipeline, indexing_pipeline, store_in_memory
+
+from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+
+PACKAGE = "haystack_integrations.components.embedders.dpr_tiny"
+
+SHARED: dict[str, Any] = {
+    "model": "owner/pair",
+    "revision": "v2",
+    "token": {"type": "env_var", "env_vars": ["MY_TOKEN"], "strict": True},
+    "local_files_only": True,
+    "max_length": 32,
+    "pooling": "mean",
+    "normalize_embeddings": False,
+    "prefix": "a",
+    "suffix": "b",
+    "progress_bar": False,
+}
+OWN: dict[str, Any] = {
+    "title_meta_field": None,
+    "meta_fields_to_embed": ["author"],
+    "embedding_separator": " ",
+    "batch_size": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("embedder", "module", "parameters"),
+    [
+        (TinyDPRTextEmbedder, "text_embedder", SHARED),
+        (TinyDPRDocumentEmbedder, "document_embedder", SHARED | OWN),
+    ],
+)
+def test_every_parameter_goes_into_the_data_and_comes_back(
+    embedder: Any, module: str, parameters: dict[str, Any]
+) -> None:
+    original = embedder(**parameters | {"token": Secret.from_env_var("MY_TOKEN")})
+    data = original.to_dict()
+    assert data == {"type": f"{PACKAGE}.{module}.{embedder.__name__}", "init_parameters": parameters}
+    before = json.dumps(data)
+    copy = embedder.from_dict(data)
+    assert json.dumps(data) == before
+    assert copy.to_dict() == data
+    assert copy.token == original.token
+
+
+@pytest.mark.parametrize("embedder", [TinyDPRTextEmbedder, TinyDPRDocumentEmbedder])
+def test_defaults_come_back_as_they_were(embedder: Any) -> None:
+    data = embedder().to_dict()
+    assert data["init_parameters"]["token"]["env_vars"] == ["HF_API_TOKEN", "HF_TOKEN"]
+    assert embedder.from_dict(data).to_dict() == data
+    assert embedder.from_dict({"type": data["type"], "init_parameters": {}}).to_dict() == data
+    assert embedder(token=None).to_dict()["init_parameters"]["token"] is None
+
+
+def test_data_of_one_embedder_does_not_make_the_other() -> None:
+    with pytest.raises(DeserializationError, match="can't be deserialized as 'TinyDPRDocumentEmbedder'"):
+        TinyDPRDocumentEmbedder.from_dict(TinyDPRTextEmbedder().to_dict())
+
+
+def test_a_folder_is_written_as_a_str(tmp_path: Path) -> None:
+    assert TinyDPRTextEmbedder(tmp_path).to_dict()["init_parameters"]["model"] == str(tmp_path)
+
+
+def test_the_value_of_a_token_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_from_the_environment")
+    pipeline = Pipeline()
+    pipeline.add_component("embedder", TinyDPRTextEmbedder("owner/pair"))
+    assert "hf_from_the_environment" not in pipeline.dumps()
+    with pytest.raises(ValueError, match="Cannot serialize token-based secret"):
+        TinyDPRTextEmbedder("owner/pair", token=Secret.from_token("hf_in_the_code")).to_dict()
+
+
+def test_pipelines_from_yaml_index_and_answer_alike_in_a_fresh_process(
+    pair_directory: Path, tmp_path: Path, documents: list[Document], questions: dict[str, str]
+) -> None:
+    store = store_in_memory()
+    indexing = indexing_pipeline(pair_directory, store)
+    querying = in_memory_query_pipeline(pair_directory, store)
+    (tmp_path / "indexing.yaml").write_text(indexing.dumps())
+    (tmp_path / "querying.yaml").write_text(querying.dumps())
+    record = {
+        "documents": [document.to_dict(flatten=False) for document in documents],
+        "questions": list(questions),
+    }
+    (tmp_path / "input.json").write_text(json.dumps(record))
+
+    subprocess.run([sys.executable, "-c", FRESH_PROCESS, str(tmp_path)], check=True)
+
+    indexing.run({"splitter": {"documents": documents}})
+    expected = [[[found.meta["title"], found.score] for found in answers(querying, question)] for question in questions]
+    for found, wanted in zip(json.loads((tmp_path / "output.json").read_text()), expected, strict=True):
+        assert [title for title, _ in found] == [title for title, _ in wanted]
+        assert [score for _, score in found] == pytest.approx([score for _, score in wanted], abs=1e-4)
+
+
+FRESH_PROCESS = """
+import json, sys
+from pathlib import Path
+from haystack import Document, Pipeline
+
+folder = Path(sys.argv[1])
+given = json.loads((folder / "input.json").read_text())
+indexing = Pipeline.loads((folder / "indexing.yaml").read_text())
+querying = Pipeline.loads((folder / "querying.yaml").read_text())
+assert "tensorflow" not in sys.modules, "pipelines are loaded before their models are"
+
+indexing.run({"splitter": {"documents": [Document.from_dict(document) for document in given["documents"]]}})
+output = []
+for question in given["questions"]:
+    found = querying.run({"embedder": {"text": question}})["retriever"]["documents"]
+    output.append([[document.meta["title"], document.score] for document in found])
+(folder / "output.json").write_text(json.dumps(output))
+"""
