@@ -1,0 +1,155 @@
+"""Answer a question from a dozen passages: retriever, prompt and chat model in one LangChain chain.
+
+    pip install "dpr-tiny-retriever[langchain]"
+    python langchain_rag.py --model nlpconnect-L2 "Who discovered penicillin?"
+
+Without more the answer is a quotation, made on this machine. For a written answer name a chat model that
+LangChain's `init_chat_model` knows, as provider:name, and set the key that the provider asks for:
+
+    pip install langchain langchain-openai
+    CHAT_MODEL=openai:gpt-4o-mini OPENAI_API_KEY=... python langchain_rag.py --model nlpconnect-L2
+"""
+
+import argparse
+import os
+import re
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
+from langchain_core.vectorstores import InMemoryVectorStore
+
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
+
+SEPARATOR = " | "  # stands between title and text; the embeddings give both to the passage encoder as a pair
+
+PASSAGES = {
+    "Honey bee": (
+        "A colony has one queen and tens of thousands of workers. A forager tells the others where flowers "
+        "are by the waggle dance. In winter the bees live on stored honey and shiver to keep each other "
+        "warm."
+    ),
+    "Emperor penguin": (
+        "It breeds on the sea ice of Antarctica in the middle of winter. The male keeps the single egg on "
+        "his feet for about two months, eating nothing, while the female hunts at sea."
+    ),
+    "Tide": (
+        "The sea rises and falls because the gravity of the moon, and less that of the sun, pulls at it. "
+        "When sun and moon pull along one line, at new and full moon, the difference is greatest: a spring "
+        "tide."
+    ),
+    "Aurora": (
+        "Charged particles from the sun follow the earth's magnetic field towards the poles. Where they "
+        "strike oxygen high in the air, it glows green or red; nitrogen glows blue and purple."
+    ),
+    "Penicillin": (
+        "Alexander Fleming discovered it in London in 1928, when a mould killed the bacteria in a dish that "
+        "he had left open. Florey and Chain turned it into a medicine during the Second World War."
+    ),
+    "Printing press": (
+        "Johannes Gutenberg of Mainz printed with movable metal type from about 1450. He cast letters from "
+        "an alloy of lead, tin and antimony, and adapted a screw press as wine makers used it."
+    ),
+    "Suez Canal": (
+        "It joins the Mediterranean with the Red Sea and spares ships the way around Africa. It was opened "
+        "in 1869 after ten years of digging. It has no locks, since both seas lie almost at one level."
+    ),
+    "Mount Everest": (
+        "The summit, 8,849 metres above the sea, lies on the border of Nepal and China. Tenzing Norgay and "
+        "Edmund Hillary were the first known to stand on it, on 29 May 1953."
+    ),
+    "Sourdough": (
+        "Flour and water left to stand gather wild yeast and lactic acid bacteria. The yeast raises the "
+        "dough, while the bacteria make it sour and keep the bread from going mouldy."
+    ),
+    "Violin": (
+        "Its four strings are tuned a fifth apart, to G, D, A and E. Spruce is used for the belly and maple "
+        "for the back. The bow is strung with hair from the tails of horses."
+    ),
+    "Photosynthesis": (
+        "Green plants make sugar from carbon dioxide and water with the energy of light. Chlorophyll "
+        "absorbs red and blue light, which is why leaves look green. Oxygen is left over."
+    ),
+    "Concrete": (
+        "Cement, water, sand and gravel set to a hard mass. It bears great pressure but little tension, so "
+        "steel bars are laid in beams and slabs. The Romans mixed theirs with volcanic ash."
+    ),
+}
+
+PROMPT = ChatPromptTemplate.from_messages(
+    [
+        ("system", "Answer in one sentence, from these passages alone. One a line, title first:\n{context}"),
+        ("human", "{question}"),
+    ]
+)
+
+
+class QuotingChatModel(BaseChatModel):
+    """Runs where there is no chat model: quotes the sentence of the passages nearest to the question."""
+
+    embeddings: TinyDPREmbeddings
+
+    @property
+    def _llm_type(self) -> str:
+        return "quoting"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs) -> ChatResult:
+        passages, question = messages[0].content.splitlines()[1:], messages[-1].content
+        sentences = [
+            (title, sentence)
+            for title, _, text in (passage.partition(SEPARATOR) for passage in passages)
+            for sentence in re.split(r"(?<=[.!?])\s+", text)
+        ]
+        vectors = self.embeddings.embed_documents(
+            [title + SEPARATOR + sentence for title, sentence in sentences]
+        )
+        title, sentence = sentences[np.argmax(np.array(vectors) @ self.embeddings.embed_query(question))]
+        message = AIMessage(content=f'"{sentence}" ({title})')
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def load_chat_model(embeddings: TinyDPREmbeddings) -> BaseChatModel:
+    """Return the model that CHAT_MODEL names, or the local one that quotes."""
+    if name := os.environ.get("CHAT_MODEL"):
+        from langchain.chat_models import init_chat_model
+
+        provider, _, model = name.partition(":")
+        return init_chat_model(model, model_provider=provider)
+    return QuotingChatModel(embeddings=embeddings)
+
+
+def build_chain(embeddings: TinyDPREmbeddings, chat_model: BaseChatModel) -> Runnable:
+    """Return a chain from a question to a dictionary with its documents and its answer."""
+    documents = [Document(page_content=text, metadata={"title": title}) for title, text in PASSAGES.items()]
+    # This store compares by cosine. For the dot product, and to keep the vectors, take langchain-qdrant:
+    # QdrantVectorStore.from_documents(..., path="vectors", collection_name="passages", distance=Distance.DOT)
+    store = InMemoryVectorStore.from_documents(join_titles(documents, title_separator=SEPARATOR), embeddings)
+    retriever = store.as_retriever(search_kwargs={"k": 3})
+    return (
+        RunnableParallel(question=RunnablePassthrough(), documents=retriever)
+        .assign(context=lambda found: "\n".join(document.page_content for document in found["documents"]))
+        .assign(answer=PROMPT | chat_model | StrOutputParser())
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question", nargs="?", default="Who discovered penicillin?")
+    parser.add_argument("--model", help="a preset, a folder or a hub id; the bundled pair if left out")
+    arguments = parser.parse_args()
+
+    embeddings = TinyDPREmbeddings(arguments.model, title_separator=SEPARATOR)
+    result = build_chain(embeddings, load_chat_model(embeddings)).invoke(arguments.question)
+    print(result["question"])
+    print(result["answer"])
+    for document in split_titles(result["documents"], title_separator=SEPARATOR):
+        print(f"  [{document.metadata['title']}] {document.page_content}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The standard suites that every LangChain embedding integration has to pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_tests.integration_tests import EmbeddingsIntegrationTests
+from langchain_tests.unit_tests import EmbeddingsUnitTests
+
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
+
+
+class Configuration:
+    """Which class the suites test, and on which model."""
+
+    pair_directory: Path
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _use_pair_directory(cls, pair_directory: Path) -> None:
+        cls.pair_directory = pair_directory
+
+    @property
+    def embeddings_class(self) -> type[TinyDPREmbeddings]:
+        return TinyDPREmbeddings
+
+    @property
+    def embedding_model_params(self) -> dict[str, Any]:
+        return {"model": str(self.pair_directory)}
+
+
+class TestTinyDPREmbeddingsUnit(Configuration, EmbeddingsUnitTests):
+    """No setting comes from the environment, so `init_from_env_params` stays empty."""
+
+
+@pytest.mark.anyio
+class TestTinyDPREmbeddingsIntegration(Configuration, EmbeddingsIntegrationTests):
+    """The asynchronous tests run on asyncio, by the plugin that anyio brings."""
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "asyncio"
