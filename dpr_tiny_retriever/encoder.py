@@ -397,6 +397,8 @@ def _compile(config: BertConfig, weights: BertWeights) -> Callable[..., Any]:
     def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
         return encode(constants, config, token_ids, lengths, text_starts)
 
+    # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
+    forward.get_concrete_function()
     return forward  # type: ignore[no-any-return]
 
 

@@ -129,17 +129,17 @@ def _download_best(forms: tuple[str, ...], repository: str, snapshot: Path, fold
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    if any((snapshot / folder / name).is_file() for name in forms):
+        return True
     for name in forms:
         try:
             # By the snapshot's commit: a repository that changes meanwhile must not give a mixture.
             hf_hub_download(repository, f"{folder}/{name}".lstrip("/"), revision=snapshot.name, **where)
         except LocalEntryNotFoundError:
-            if not any((snapshot / folder / form).is_file() for form in forms):
-                raise
+            raise
         except EntryNotFoundError:
             continue
-        else:
-            return True
+        return True
     return False
 
 

@@ -169,7 +169,8 @@ def save_tokenizer(tokenizer: PairTokenizer, directory: Path, max_length: int) -
     specials = {"cls_token": cls, "sep_token": sep}
     specials |= {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
     settings = {
-        "tokenizer_class": "BertTokenizer",
+        # transformers 5 gives every BertTokenizer the segment ids of BERT, whatever tokenizer.json says.
+        "tokenizer_class": "BertTokenizer" if tokenizer.text_segment else "PreTrainedTokenizerFast",
         "do_lower_case": normalizer.get("lowercase", False),
         "strip_accents": normalizer.get("strip_accents"),
         "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),

@@ -74,7 +74,7 @@ def _read_h5(path: Path) -> dict[str, Array]:
     try:
         with h5py.File(path, "r") as file:
             return {
-                name.removesuffix(":0"): np.asarray(dataset, np.float32)
+                name: np.asarray(dataset, np.float32)
                 for name, dataset in _datasets(file)
                 if not _UNUSED.search(name)
             }
@@ -95,7 +95,7 @@ def _renamed(stored: Iterable[tuple[str, Array]], path: Path) -> dict[str, Array
     tensors: dict[str, Array] = {}
     origins: dict[str, str] = {}
     for origin, array in stored:
-        found = _TAIL.search(origin.replace("layer_._", "layer/").replace(".", "/"))
+        found = _TAIL.search(origin.removesuffix(":0").replace("layer_._", "layer/").replace(".", "/"))
         *parents, last = found[1].split("/") if found else [origin]
         name = ".".join([*parents, _RENAMED.get(last, last)])
         if name in tensors:
