@@ -11,6 +11,7 @@ import typer
 
 from dpr_tiny_retriever.evaluation.command import evaluate
 from dpr_tiny_retriever.search.command import demo, search
+from dpr_tiny_retriever.training.command import mine, train
 
 commands = typer.Typer(
     help="Tiny dense passage retrieval: search, evaluate and train on a CPU.",
@@ -20,6 +21,8 @@ commands = typer.Typer(
 commands.command()(search)
 commands.command()(demo)
 commands.command()(evaluate)
+commands.command()(train)
+commands.command()(mine)
 
 
 def app() -> None:

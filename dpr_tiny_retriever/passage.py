@@ -51,9 +51,8 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
         title, text = passage
     else:
         hint = "; write Passage(record['title'], record['text'])" if isinstance(passage, dict) else ""
-        raise TypeError(
-            f"passage {position} is {_found(passage)}; expected Passage(title, text), a (title, text) tuple or str{hint}"
-        )
+        expected = "Passage(title, text), a (title, text) tuple or str"
+        raise TypeError(f"passage {position} is {_found(passage)}; expected {expected}{hint}")
     if not isinstance(text, str):
         raise TypeError(f"the text of passage {position} is {_found(text)}; expected str")
     if title is not None and not isinstance(title, str):

@@ -74,9 +74,7 @@ def _read_h5(path: Path) -> dict[str, Array]:
     try:
         with h5py.File(path, "r") as file:
             return {
-                name: np.asarray(dataset, np.float32)
-                for name, dataset in _datasets(file)
-                if not _UNUSED.search(name)
+                name: np.asarray(dataset, np.float32) for name, dataset in _datasets(file) if not _UNUSED.search(name)
             }
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py has no error of its own
         raise _corrupt(path, error) from error

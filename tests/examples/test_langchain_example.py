@@ -17,9 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "langchain_rag.py"
 
 
 @pytest.fixture
-def ask(
-    minilm_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Any]:
+def ask(minilm_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """Run the example as a script and return the lines that it prints."""
 
     def run(*question: str) -> list[str]:
@@ -40,9 +38,7 @@ def ask(
         ("When was the Suez Canal opened?", "It was opened in 1869", "Suez Canal"),
     ],
 )
-def test_without_a_chat_model_the_best_sentence_is_quoted(
-    ask: Any, question: str, answer: str, title: str
-) -> None:
+def test_without_a_chat_model_the_best_sentence_is_quoted(ask: Any, question: str, answer: str, title: str) -> None:
     asked, answered, *sources = ask(question)
     assert asked == question
     assert answer in answered

@@ -15,9 +15,9 @@ from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles
 
 
 def save_and_load(folder: Path, embeddings: TinyDPREmbeddings, documents: list[Document]) -> FAISS:
-    FAISS.from_documents(
-        documents, embeddings, distance_strategy=DistanceStrategy.MAX_INNER_PRODUCT
-    ).save_local(str(folder))
+    FAISS.from_documents(documents, embeddings, distance_strategy=DistanceStrategy.MAX_INNER_PRODUCT).save_local(
+        str(folder)
+    )
     return FAISS.load_local(
         str(folder),
         embeddings,

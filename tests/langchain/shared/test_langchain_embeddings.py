@@ -37,9 +37,7 @@ def test_documents_are_embedded_by_the_passage_encoder_as_title_and_text(
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(passages), atol=1e-6)
 
 
-def test_questions_are_embedded_by_the_query_encoder_whole(
-    embeddings: TinyDPREmbeddings, core: DualEncoder
-) -> None:
+def test_questions_are_embedded_by_the_query_encoder_whole(embeddings: TinyDPREmbeddings, core: DualEncoder) -> None:
     question = "tides | why does the sea rise?"
     vector = embeddings.embed_query(question)
     np.testing.assert_allclose(vector, core.encode_queries([question])[0], atol=1e-6)

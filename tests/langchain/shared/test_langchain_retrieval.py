@@ -21,9 +21,7 @@ def store(minilm: TinyDPREmbeddings, documents: list[Document], separator: str) 
     return InMemoryVectorStore.from_documents(joined, minilm)
 
 
-def test_every_question_finds_its_passage_first(
-    store: InMemoryVectorStore, questions: dict[str, str]
-) -> None:
+def test_every_question_finds_its_passage_first(store: InMemoryVectorStore, questions: dict[str, str]) -> None:
     assert {q: store.similarity_search(q, k=1)[0].metadata["title"] for q in questions} == questions
 
 

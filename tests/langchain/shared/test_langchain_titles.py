@@ -96,9 +96,7 @@ def test_text_that_was_never_joined_is_not_split() -> None:
 
 @pytest.mark.parametrize("change", [join_titles, split_titles])
 def test_titles_and_documents_of_the_wrong_kind_are_refused(change: Any) -> None:
-    with pytest.raises(
-        TypeError, match=r"metadata\['title'\] of document 0 is int 1984; expected str or None"
-    ):
+    with pytest.raises(TypeError, match=r"metadata\['title'\] of document 0 is int 1984; expected str or None"):
         change([Document(page_content="sea", metadata={"title": 1984})], title_separator=" | ")
     with pytest.raises(TypeError, match="document 1 is str; expected a LangChain Document"):
         change([Document(page_content="sea"), "moon"], title_separator=" | ")

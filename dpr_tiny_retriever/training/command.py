@@ -1,0 +1,231 @@
+"""The commands `dpr-tiny train` and `dpr-tiny mine`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from dpr_tiny_retriever.training.distillation import Distillation
+
+_MODEL_HELP = "A preset, folder or hub id; without it the bundled pair."
+
+
+def train(
+    data: Annotated[list[Path], typer.Argument(help="DPR JSON, JSON lines (plain or .gz) or BEIR folders.")],
+    output: Annotated[Path, typer.Option(help="The pair folder to write; a killed run goes on from it.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="A YAML file of stages, which the options below are then not for.")
+    ] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--model", help="NAME=FOLDER, for $NAME in the recipe. May be repeated.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help=f"Train on this model. {_MODEL_HELP}")] = None,
+    new: Annotated[
+        str | None, typer.Option(help="Instead: a new model with the vocabulary of this preset, folder or hub id.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Layers of a new model (2), or to put more on top of --start.")
+    ] = None,
+    width: Annotated[int, typer.Option(help="Width of a new model.")] = 128,
+    heads: Annotated[int, typer.Option(help="Heads of a new model.")] = 2,
+    words: Annotated[
+        str, typer.Option(help="Word embeddings of a new model: random, table or vectors (projected).")
+    ] = "table",
+    tied: Annotated[bool | None, typer.Option(help="One encoder for both sides (without it, as --start is).")] = None,
+    dev: Annotated[list[Path] | None, typer.Option(help="Data to evaluate on while training. May be repeated.")] = None,
+    split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
+    teacher: Annotated[str | None, typer.Option(help="A preset, folder or hub id to distil.")] = None,
+    teacher_vectors: Annotated[Path | None, typer.Option(help="Instead: a folder of given vectors.")] = None,
+    teacher_cache: Annotated[
+        Path | None, typer.Option(help="Where a teacher's vectors are kept; without it OUTPUT/training/teacher.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE, any setting of dpr_tiny_retriever.training.Settings. May be repeated."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times over the data.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps, instead of epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Questions in a global batch.")] = None,
+    hard_negatives: Annotated[int | None, typer.Option(help="Hard negatives of each question in a batch.")] = None,
+    chunk_size: Annotated[int | None, typer.Option(help="Gradient caching: texts encoded at once.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    replicas: Annotated[int, typer.Option(help="Logical devices to mirror over: GPUs where there are, else CPUs.")] = 1,
+    tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard.")] = None,
+    licence: Annotated[str | None, typer.Option(help="The licence that the model card states.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from a checkpoint in OUTPUT.")] = True,
+) -> None:
+    """Train a pair on questions and their passages, with or without a teacher."""
+    from dpr_tiny_retriever.training import Distillation, NewModel, Settings, load_start
+    from dpr_tiny_retriever.training import train as run
+
+    short = {
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "hard_negatives": hard_negatives,
+        "chunk_size": chunk_size,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "seed": seed,
+    }
+    chosen = _named_values(option or [], Settings)
+    chosen |= {name: value for name, value in short.items() if value is not None}
+
+    def distillation(folder: Path) -> Distillation | None:
+        if teacher_vectors is not None and teacher is None:
+            return Distillation(given=teacher_vectors)
+        if teacher is None:
+            return None
+        return Distillation(encoder=load_start(teacher), cache=teacher_cache or folder / "training" / "teacher")
+
+    common: dict[str, Any] = {
+        "dev": dev or (),
+        "split": split,
+        "strategy": _strategy(replicas),
+        "tensorboard": tensorboard,
+        "resume": resume,
+        "licence": licence,
+    }
+    if recipe is not None:
+        if chosen or new or start or layers or tied is not None:
+            raise ValueError("found --recipe and settings beside it; expected one or the other")
+        _run_recipe(data, output, recipe, given or [], distillation, common)
+        return
+    if new is not None and start is not None:
+        raise ValueError("found --new and --start; expected one of them")
+    settings = Settings.from_record(chosen, "the options")
+    model: NewModel | str | None = start
+    if new is not None:
+        model = NewModel(new, 2 if layers is None else layers, width, heads, words)  # type: ignore[arg-type]
+    done = run(
+        data,
+        output,
+        start=model,
+        layers=None if new is not None else layers,
+        tied=True if new is not None and tied is None else tied,
+        settings=settings,
+        distillation=distillation(output),
+        **common,
+    )
+    typer.echo(f"{output}: {done.steps} steps, {done.broken.count} records left out")
+
+
+def mine(
+    data: Annotated[list[Path], typer.Argument(help="Questions and passages: DPR JSON, JSON lines or BEIR.")],
+    output: Annotated[Path, typer.Option(help="The DPR JSON file to write; .gz is gzip'd.")],
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Passages to mine: BEIR corpus.jsonl or psgs.tsv. Without it, all passages of the data."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Mine with this pair ('bundled': the bundled one); without it with BM25.")
+    ] = None,
+    first_rank: Annotated[int, typer.Option(help="The first rank taken, from 1; positives have none.")] = 1,
+    last_rank: Annotated[int, typer.Option(help="The last rank taken.")] = 100,
+    count: Annotated[int, typer.Option(help="Hard negatives for a question.")] = 7,
+    margin: Annotated[
+        float | None, typer.Option(help="Take only what scores at least so much below the positive.")
+    ] = None,
+    exclude_answers: Annotated[bool, typer.Option(help="Leave out passages that hold an answer.")] = True,
+    keep: Annotated[bool, typer.Option(help="Keep the hard negatives that the data has.")] = False,
+    split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
+) -> None:
+    """Find hard negatives for questions, and write them as DPR JSON."""
+    from dpr_tiny_retriever import DualEncoder
+    from dpr_tiny_retriever.training import (
+        Broken,
+        Mining,
+        mine_bm25,
+        mine_dense,
+        read_corpus,
+        read_examples,
+        write_examples,
+    )
+
+    broken = Broken()
+    mining = Mining((first_rank, last_rank), count, margin, exclude_answers, keep)
+    examples = [example for path in data for example in read_examples(path, split=split, broken=broken)]
+    passages = (
+        read_corpus(corpus)
+        if corpus
+        else [p for example in examples for p in (*example.positives, *example.hard_negatives)]
+    )
+    if model is None:
+        mined = mine_bm25(examples, passages, mining)
+    else:
+        pair = DualEncoder.from_pretrained(None if model == "bundled" else model)
+        mined = mine_dense(examples, passages, pair, mining)
+    written = write_examples(output, mined)
+    typer.echo(f"{output}: {written} questions, {broken.count} records left out")
+
+
+def _run_recipe(
+    data: Sequence[Path],
+    output: Path,
+    recipe: Path,
+    given: Sequence[str],
+    distillation: Callable[[Path], Distillation | None],
+    common: dict[str, Any],
+) -> None:
+    from dpr_tiny_retriever.training import train as run
+    from dpr_tiny_retriever.training.recipe import read_recipe
+
+    stages = read_recipe(recipe, dict(_split(pair) for pair in given))
+    before: Path | None = None
+    for number, stage in enumerate(stages):
+        last = number == len(stages) - 1
+        folder = output if last else output / "training" / stage.name
+        typer.echo(f"stage {number + 1} of {len(stages)}: {stage.name}")
+        run(
+            data,
+            folder,
+            start=stage.start if stage.start is not None else before,
+            layers=stage.layers,
+            tied=stage.tied,
+            settings=stage.settings,
+            distillation=distillation(output) if stage.settings.distils else None,
+            **common,
+        )
+        before = folder
+
+
+def _named_values(options: Sequence[str], settings: type[Any]) -> dict[str, Any]:
+    import yaml  # type: ignore[import-untyped]
+
+    known = [field.name for field in dataclasses.fields(settings)]
+    values: dict[str, Any] = {}
+    for option in options:
+        name, value = _split(option)
+        if name not in known:
+            raise ValueError(f"no setting is {name}; expected one of {', '.join(known)}")
+        # YAML reads 1e-3 as a text: it wants a point.
+        values[name] = float(value) if "e-" in value.lower() else yaml.safe_load(value)
+    return values
+
+
+def _split(option: str) -> tuple[str, str]:
+    name, separator, value = option.partition("=")
+    if not separator:
+        raise ValueError(f"found {option!r}; expected NAME=VALUE")
+    return name, value
+
+
+def _strategy(replicas: int) -> Any:
+    if replicas < 1:
+        raise ValueError(f"replicas is {replicas}; expected 1 or more")
+    if replicas == 1:
+        return None
+    import tensorflow as tf
+
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    if kind == "CPU":
+        device = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(replicas)])

@@ -1,0 +1,343 @@
+"""A training run: examples and settings in, a pair folder with its model card out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dpr_tiny_retriever import __version__
+from dpr_tiny_retriever.encoder import DualEncoder, Encoder
+from dpr_tiny_retriever.evaluation.cache import fingerprint
+from dpr_tiny_retriever.training.batches import BatchMaker
+from dpr_tiny_retriever.training.callbacks import Checkpoints, DevEvaluation, DevScore, Progress
+from dpr_tiny_retriever.training.card import DataUsed, write_card
+from dpr_tiny_retriever.training.data import Broken, Example, read_examples
+from dpr_tiny_retriever.training.distillation import Distillation, Teacher
+from dpr_tiny_retriever.training.pair_model import PairModel
+from dpr_tiny_retriever.training.settings import Settings
+from dpr_tiny_retriever.training.start import NewModel, load_start, new_pair
+from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+from dpr_tiny_retriever.training.towers import Tower
+
+_TEACHER_TEMPERATURE = {"cosine": 0.05, "dot": 1.0}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run gave."""
+
+    encoder: DualEncoder
+    steps: int
+    history: dict[str, list[float]]
+    dev: list[DevScore]
+    broken: Broken
+    seconds: float
+
+
+def train(
+    data: Sequence[Path],
+    output: Path,
+    *,
+    start: DualEncoder | str | os.PathLike[str] | NewModel | None = None,
+    layers: int | None = None,
+    tied: bool | None = None,
+    settings: Settings | None = None,
+    dev: Sequence[Path] = (),
+    split: str = "train",
+    distillation: Distillation | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    tensorboard: Path | None = None,
+    max_examples: int | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = True,
+    licence: str | None = None,
+    show_progress: bool = True,
+) -> Run:
+    """Train a pair on DPR JSON files, JSON lines or BEIR folders, and write it into output, a pair folder.
+
+    start: a model to train on (None: the bundled pair), or a NewModel; layers puts new ones on top. tied None keeps
+    one encoder for both sides where start has one. callbacks are Keras callbacks, called beside the run's own. A
+    killed run goes on from output/training when started again with the same data and settings; resume=False starts
+    anew. split names the qrels of BEIR folders. Raises DataError for data that cannot be read, ValueError for
+    settings that do not fit together; records that cannot be used are logged and counted.
+    """
+    settings = settings or Settings()
+    if settings.distils and distillation is None:
+        raise ValueError("the settings ask for a teacher, and there is none; expected distillation")
+    strategy = strategy or tf.distribute.get_strategy()
+    broken = Broken()
+    loaded = None if isinstance(start, NewModel) else _loaded(start, layers)
+    tokenizer = (loaded.query_encoder if loaded else Encoder.from_pretrained(_source(start), side="query")).tokenizer
+    stores = TextStore(tokenizer, settings.max_query_length), TextStore(tokenizer, settings.max_passage_length)
+    examples = ExampleStore(*stores)
+    used = [_fill(examples, path, split, broken, max_examples) for path in data]
+    if not len(examples):
+        names = ", ".join(str(path) for path in data) or "no files"
+        raise ValueError(f"found no examples in {names}; expected at least one question with a passage")
+    dev_examples = ExampleStore(
+        TextStore(tokenizer, settings.max_query_length), TextStore(tokenizer, settings.max_passage_length)
+    )
+    dev_used = [_fill(dev_examples, path, "dev" if split == "train" else split, broken, None) for path in dev]
+
+    teacher: Teacher | None = None
+    width = loaded.embedding_dim if loaded else _new(start).width
+    if settings.distils and distillation is not None:
+        teacher = distillation.teacher(examples, width)
+    if loaded is None:
+        loaded = new_pair(_new(start), components=teacher.components if teacher else None, seed=settings.seed)
+    if tied is None:
+        tied = loaded.query_encoder.weights is loaded.passage_encoder.weights
+    steps_per_epoch = max(len(examples) // min(settings.batch_size, max(len(examples), 1)), 1)
+    total = settings.steps or settings.epochs * steps_per_epoch
+    maker = BatchMaker(examples, settings, total=total, teacher=teacher)
+    settings = dataclasses.replace(settings, batch_size=maker.batch_size)
+    model = compiled_model(loaded, tied, settings, total, teacher, strategy)
+
+    dev_evaluation = None
+    if len(dev_examples):
+        every = settings.evaluate_every or maker.steps_per_epoch
+        dev_evaluation = DevEvaluation(dev_examples, every=every, patience=settings.patience)
+    elif settings.patience is not None:
+        raise ValueError("patience is set, and there are no dev examples; expected dev")
+    digests = (examples.queries.digest(), examples.passages.digest(), len(examples), settings, tied, total)
+    checkpoints = Checkpoints(
+        output / "training" / "state.npz",
+        minutes=settings.checkpoint_minutes,
+        every=checkpoint_every,
+        identity=_identity(loaded, *digests),
+        dev=dev_evaluation,
+    )
+    done = checkpoints.restore(model, total) if resume else 0
+    history = _fit(
+        model,
+        maker,
+        done,
+        total,
+        strategy,
+        [
+            # Dev evaluation before checkpoints: a checkpoint then holds the evaluation of its step.
+            *([dev_evaluation] if dev_evaluation else []),
+            checkpoints,
+            Progress(total, done, shown=show_progress),
+            *([keras.callbacks.TensorBoard(str(tensorboard), update_freq=10)] if tensorboard else []),
+            *callbacks,
+        ],
+    )
+    pair = _trained(model, loaded, settings)
+    scores = dev_evaluation.scores if dev_evaluation else []
+    run = Run(pair, int(model.optimizer.iterations), history, scores, broken, checkpoints.total_seconds)
+    pair.save_pretrained(output)
+    write_card(
+        output / "README.md",
+        pair=pair,
+        tied=tied,
+        settings=settings,
+        start=_named(start),
+        teacher=_teacher_named(distillation) if teacher else None,
+        data=used,
+        dev_data=dev_used,
+        dev=scores,
+        broken=broken,
+        steps=run.steps,
+        seconds=run.seconds,
+        truncated=(examples.queries.truncated, examples.passages.truncated),
+        replicas=strategy.num_replicas_in_sync,
+        licence=licence,
+        versions={"dpr-tiny-retriever": __version__, "TensorFlow": tf.__version__, "Python": platform.python_version()},
+    )
+    return run
+
+
+def _fill(store: ExampleStore, path: Path, split: str, broken: Broken, limit: int | None) -> DataUsed:
+    before, left_out = len(store), broken.count
+    digest = hashlib.sha256()
+    for example in _limited(read_examples(path, split=split, broken=broken), limit):
+        store.add(example)
+        digest.update(repr(example).encode())
+    return DataUsed(path.name, len(store) - before, broken.count - left_out, digest.hexdigest())
+
+
+def _limited(examples: Iterator[Example], limit: int | None) -> Iterator[Example]:
+    for number, example in enumerate(examples):
+        if limit is not None and number >= limit:
+            return
+        yield example
+
+
+def _loaded(start: Any, layers: int | None) -> DualEncoder:
+    if isinstance(start, DualEncoder):
+        return start
+    return load_start(start, layers=layers)
+
+
+def _new(start: Any) -> NewModel:
+    assert isinstance(start, NewModel)
+    return start
+
+
+def _source(start: Any) -> Any:
+    return start.tokenizer_from if isinstance(start, NewModel) else start
+
+
+def compiled_model(
+    pair: DualEncoder,
+    tied: bool,
+    settings: Settings,
+    total: int,
+    teacher: Teacher | None,
+    strategy: tf.distribute.Strategy,
+) -> PairModel:
+    """The compiled Keras model."""
+    with strategy.scope():
+        towers = [
+            Tower(
+                encoder.config,
+                encoder.weights,
+                compute_dtype=settings.precision,
+                words_only=settings.words_only,
+                name=name,
+            )
+            for name, encoder in (("query", pair.query_encoder), ("passage", pair.passage_encoder))
+        ]
+        model = PairModel(
+            towers[0],
+            towers[0] if tied else towers[1],
+            settings,
+            similarity=pair.similarity,
+            temperature=settings.temperature or (0.05 if pair.similarity == "cosine" else 1.0),
+            teacher_temperature=_TEACHER_TEMPERATURE[teacher.similarity] if teacher else 1.0,
+        )
+        replicas = strategy.num_replicas_in_sync
+        optimizer: Any = keras.optimizers.AdamW(
+            learning_rate=WarmUp(settings.learning_rate, total, math.ceil(settings.warmup * total)),
+            weight_decay=settings.weight_decay,
+            beta_2=settings.beta_2,
+            epsilon=settings.epsilon,
+            # The optimiser sees each replica's equal share of the summed gradient.
+            global_clipnorm=settings.clip_norm and settings.clip_norm / replicas,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "norm"])
+        if settings.precision == "float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer=optimizer)
+        optimizer.build(model.trainable_variables)
+    return model
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A learning rate that rises linearly over the first steps, then falls linearly to zero at the last."""
+
+    def __init__(self, peak: float, total: int, warmup: int) -> None:
+        self.peak, self.total, self.warmup = peak, total, warmup
+
+    def __call__(self, step: Any) -> Any:
+        step = tf.cast(step, tf.float32)
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.total - step) / max(self.total - self.warmup, 1)
+        return self.peak * tf.clip_by_value(tf.minimum(rising, falling), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras asks for them."""
+        return {"peak": self.peak, "total": self.total, "warmup": self.warmup}
+
+
+def _fit(
+    model: PairModel,
+    maker: BatchMaker,
+    done: int,
+    total: int,
+    strategy: tf.distribute.Strategy,
+    callbacks: list[keras.callbacks.Callback],
+) -> dict[str, list[float]]:
+    """Keras' fit from step `done` on; a Keras epoch has as many steps as one of the data."""
+    if done >= total:
+        for callback in callbacks:
+            callback.set_model(model)
+            callback.on_train_end()
+        return {}
+    example = maker.batch(done)
+    signature = {
+        name: tf.TensorSpec(_open_shape(name, array.shape), tf.as_dtype(array.dtype)) for name, array in example.items()
+    }
+    # Without an end: Progress stops at the last step, wherever in an epoch that is.
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (maker.batch(step) for step in itertools.count(done)), output_signature=signature
+    ).prefetch(2)
+    if strategy.num_replicas_in_sync > 1:
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        dataset = dataset.with_options(options)
+    found = model.fit(
+        dataset,
+        steps_per_epoch=maker.steps_per_epoch,
+        epochs=math.ceil(total / maker.steps_per_epoch),
+        initial_epoch=done // maker.steps_per_epoch,
+        callbacks=callbacks,
+        verbose=0,
+        shuffle=False,
+    )
+    history: dict[str, list[float]] = found.history
+    return history
+
+
+def _open_shape(name: str, shape: tuple[int, ...]) -> list[int | None]:
+    """The shape without the lengths that differ from batch to batch: of texts, and of what is known."""
+    if name in ("query_ids", "passage_ids", "known_rows"):
+        return [*shape[:-1], None]
+    return list(shape)
+
+
+def _trained(model: PairModel, start: DualEncoder, settings: Settings) -> DualEncoder:
+    """The pair with the trained weights, cut at the lengths that it was trained with."""
+
+    def encoder(tower: Tower, source: Encoder, length: int) -> Encoder:
+        return Encoder(
+            tower.config,
+            tower.arrays(),
+            source.tokenizer,
+            max_length=min(length, tower.config.max_position_embeddings),
+            similarity=source.similarity,
+        )
+
+    query = encoder(model.query_tower, start.query_encoder, settings.max_query_length)
+    if model.tied:
+        longest = min(settings.max_passage_length, query.config.max_position_embeddings)
+        return DualEncoder(query, query.with_max_length(longest))
+    return DualEncoder(query, encoder(model.passage_tower, start.passage_encoder, settings.max_passage_length))
+
+
+def _identity(pair: DualEncoder, *parts: Any) -> str:
+    sides = [fingerprint(encoder) for encoder in (pair.query_encoder, pair.passage_encoder)]
+    return hashlib.blake2b(json.dumps([*sides, *map(repr, parts)]).encode(), digest_size=16).hexdigest()
+
+
+def _named(start: Any) -> str:
+    if isinstance(start, NewModel):
+        return f"new: {start.layers} layers, {start.width} wide, {start.heads} heads, words {start.words!r}"
+    return (
+        Path(start).name
+        if isinstance(start, (str, os.PathLike))
+        else "a pair in memory"
+        if start
+        else "the bundled pair"
+    )
+
+
+def _teacher_named(distillation: Distillation | None) -> str:
+    if distillation is None or distillation.encoder is None:
+        return "given vectors"
+    encoder = distillation.encoder.query_encoder
+    return f"vectors of {encoder.embedding_dim} numbers by the model with the digest {fingerprint(encoder)[:12]}"

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpr_tiny_retriever import DualEncoder, Encoder
+
+
+@pytest.fixture(scope="session")
+def pair(pair_directory: Path) -> DualEncoder:
+    return DualEncoder.from_pretrained(pair_directory)
+
+
+@pytest.fixture(scope="session")
+def encoder(pair_directory: Path) -> Encoder:
+    return Encoder.from_pretrained(pair_directory, side="passage")
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[tuple[str, str]]:
+    """Titled and plain, short and cut, empty, blank and foreign: every kind of text that a batch may hold."""
+    return [
+        ("", "who wrote the first text"),
+        ("the tower", "a tower of the city in the river"),
+        ("", ""),
+        ("river", ""),
+        ("   ", "a title of blanks is none"),
+        ("Ärger in Besançon", "Übergröße, naïveté; 日本語 и кириллица 🗼"),
+        ("the city " * 100, "the title is longer than what is kept"),
+        ("city", "the text is longer than what is kept " * 50),
+        ("the city " * 100, "both are longer than what is kept " * 50),
+        ("", "[SEP] [CLS] [MASK] written out"),
+        ("tabs\tand\nlines", "nothing\u200bwide\u00a0and\x00null"),
+        ("", "x" * 500),
+    ]

@@ -1,0 +1,150 @@
+"""Each protocol gives the figures of an independent computation on the same files."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from retrieval_data import dpr_records, sentence, write_beir, write_text
+
+from dpr_tiny_retriever import DualEncoder
+from dpr_tiny_retriever.evaluation import Dense, Result, evaluate, load_dataset
+
+KS = (1, 5, 10, 20, 50)
+
+
+@pytest.fixture(scope="module")
+def encoder(pair_directory: Path) -> DualEncoder:
+    return DualEncoder.from_pretrained(pair_directory)
+
+
+def ranked(
+    encoder: DualEncoder, queries: list[str], passages: list[tuple[str, str]], similarity: str
+) -> NDArray[np.int64]:
+    """All passages for each query, nearest first, equal ones in their order; each text is encoded once."""
+    texts = list(dict.fromkeys(passages))
+    vectors = dict(zip(texts, encoder.encode_passages(texts).astype(np.float64), strict=True))
+    p = np.stack([vectors[passage] for passage in passages])
+    q = encoder.encode_queries(queries).astype(np.float64)
+    if similarity == "cosine":
+        p /= np.linalg.norm(p, axis=1, keepdims=True)
+        q /= np.linalg.norm(q, axis=1, keepdims=True)
+    scores = np.stack([-((p - one) ** 2).sum(1) if similarity == "l2" else p @ one for one in q])
+    return np.argsort(-scores, axis=1, kind="stable")
+
+
+def single(result: Any) -> Result:
+    assert len(result.results) == 1
+    found: Result = result.results[0]
+    return found
+
+
+@pytest.mark.parametrize("similarity", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("hard_negatives", [3, 4])
+def test_dpr_dev(tmp_path: Path, encoder: DualEncoder, similarity: Any, hard_negatives: int) -> None:
+    records = dpr_records(25, hard_negatives=4, seed=hard_negatives) + dpr_records(3, hard_negatives=2)
+    path = write_text(tmp_path / "dev.json", json.dumps(records))
+    kept = [record for record in records if len(record["hard_negative_ctxs"]) >= hard_negatives]
+    passages = [
+        (context["title"], context["text"])
+        for record in kept
+        for context in [record["positive_ctxs"][0], *record["hard_negative_ctxs"][:hard_negatives]]
+    ]
+    assert len(set(passages)) < len(passages) == 25 * (1 + hard_negatives)
+    rows = ranked(encoder, [record["question"] for record in kept], passages, similarity)
+    ranks = [int(np.flatnonzero(rows[i] == i * (1 + hard_negatives))[0]) + 1 for i in range(len(kept))]
+
+    dataset = load_dataset(path, hard_negatives=hard_negatives)
+    result = single(evaluate(dataset, [Dense("pair", encoder, metric=similarity)], ks=KS))
+    assert result.first_ranks.tolist() == ranks
+    for k in KS:
+        assert result.measures[f"hit@{k}"] == pytest.approx(np.mean([rank <= k for rank in ranks]))
+        assert result.measures[f"recall@{k}"] == result.measures[f"hit@{k}"]
+    assert result.measures["mrr@10"] == pytest.approx(np.mean([1 / rank if rank <= 10 else 0 for rank in ranks]))
+
+
+def test_of_equal_passages_only_the_questions_own_counts(tmp_path: Path, encoder: DualEncoder) -> None:
+    """Two questions, the same positive twice: whoever comes second in the corpus comes second in the ranking."""
+    same = {"title": "the tower", "text": "who wrote the first passage"}
+    other = {"title": "", "text": "river"}
+    records = [
+        {"question": "who wrote", "positive_ctxs": [same], "hard_negative_ctxs": [other]},
+        {"question": "who wrote", "positive_ctxs": [same], "hard_negative_ctxs": [other]},
+    ]
+    dataset = load_dataset(write_text(tmp_path / "dev.json", json.dumps(records)), hard_negatives=1)
+    ranks = single(evaluate(dataset, [Dense("pair", encoder, metric="l2")])).first_ranks.tolist()
+    assert ranks in ([1, 2], [3, 4])
+
+
+def test_beir(tmp_path: Path, encoder: DualEncoder) -> None:
+    chance = random.Random(5)
+    corpus = [{"_id": f"d{i}", "title": "", "text": sentence(chance, chance.randrange(1, 12))} for i in range(80)]
+    queries = [{"_id": f"q{i}", "text": sentence(chance, 4)} for i in range(12)]
+    grades = {f"q{i}": {f"d{j}": chance.randrange(1, 4) for j in chance.sample(range(80), 4)} for i in range(12)}
+    judgments = [(q, d, grade) for q, found in grades.items() for d, grade in found.items()]
+    folder = write_beir(tmp_path, corpus, queries, judgments, zipped=True)
+    rows = ranked(encoder, [q["text"] for q in queries], [("", p["text"]) for p in corpus[:60]], "dot")
+
+    result = single(evaluate(load_dataset(folder, limit_passages=60), [Dense("pair", encoder)], ks=KS))
+    for k in KS:
+        found = [{f"d{row}" for row in rows[i, :k]} & grades[f"q{i}"].keys() for i in range(12)]
+        assert result.measures[f"hit@{k}"] == pytest.approx(np.mean([bool(hits) for hits in found]))
+        assert result.measures[f"recall@{k}"] == pytest.approx(np.mean([len(hits) / 4 for hits in found]))
+
+
+def test_answers(tmp_path: Path, encoder: DualEncoder) -> None:
+    chance = random.Random(6)
+    passages = [(f"title {i}", sentence(chance, 9)) for i in range(70)]
+    questions = [(sentence(chance, 4), [" ".join(sentence(chance, 9).split()[:2]), "No Such Words"]) for _ in range(10)]
+    data = write_text(
+        tmp_path / "psgs.tsv",
+        "id\ttext\ttitle\n" + "".join(f"{i}\t{text}\t{title}\n" for i, (title, text) in enumerate(passages)),
+    )
+    pairs = write_text(tmp_path / "qa.csv", "".join(f"{question}\t{answers!r}\n" for question, answers in questions))
+    rows = ranked(encoder, [question for question, _ in questions], passages, "dot")
+    # The words are plain here, so that padding with spaces finds whole words.
+    holds = [
+        [any(f" {answer} " in f" {passages[row][1]} " for answer in answers) for row in rows[i]]
+        for i, (_, answers) in enumerate(questions)
+    ]
+    assert 0 < sum(map(any, holds)) < len(holds)
+
+    result = single(evaluate(load_dataset(data, questions=pairs), [Dense("pair", encoder)], ks=KS))
+    assert set(result.measures) == {*(f"hit@{k}" for k in KS), "mrr@10"}
+    for k in KS:
+        assert result.measures[f"hit@{k}"] == pytest.approx(np.mean([any(found[:k]) for found in holds]))
+    firsts = [found.index(True) + 1 if any(found) else 0 for found in holds]
+    assert result.first_ranks.tolist() == firsts
+
+
+def test_an_index_reports_what_it_loses(tmp_path: Path, encoder: DualEncoder) -> None:
+    records = dpr_records(40, hard_negatives=4)
+    dataset = load_dataset(write_text(tmp_path / "dev.json", json.dumps(records)), hard_negatives=4)
+    result = single(evaluate(dataset, [Dense("pair", encoder, index="hnsw")], ks=(1, 10)))
+    assert result.notes[0] == "vectors of 128 floats, compared by dot"
+    assert result.notes[1].startswith("the hnsw index keeps ")
+    assert "% of the 10 nearest" in result.notes[1]
+    assert set(result.seconds) == {"passages", "queries", "search", "hnsw index and search"}
+
+
+def test_wrong_ks_and_systems(tmp_path: Path, encoder: DualEncoder) -> None:
+    path = write_text(tmp_path / "dev.json", json.dumps(dpr_records(2, hard_negatives=4)))
+    dataset = load_dataset(path, hard_negatives=4)
+    pair = Dense("pair", encoder)
+    assert evaluate(dataset, [pair]).ks == (1, 5, 10)
+    assert evaluate(dataset, [pair]).notes == [f"{path}: 10 passages in all, so no figures for k = 20, 50, 100, 1000"]
+    with pytest.raises(ValueError, match=r"dev\.json: found 10 passages for k = 11; expected at least k"):
+        evaluate(dataset, [pair], ks=[1, 11])
+    with pytest.raises(ValueError, match=r"k is \[0\]; expected whole numbers of at least 1"):
+        evaluate(dataset, [pair], ks=[0])
+    with pytest.raises(ValueError, match="no systems are given"):
+        evaluate(dataset, [])
+    with pytest.raises(ValueError, match="found two systems named pair"):
+        evaluate(dataset, [pair, Dense("pair", encoder)])
+    with pytest.raises(ValueError, match=r"fusion found \['pair'\]; expected BM25 and a dense system"):
+        evaluate(dataset, [pair], fusion=True)

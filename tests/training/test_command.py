@@ -1,0 +1,141 @@
+"""The commands `dpr-tiny train` and `dpr-tiny mine`, and recipe files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dpr_tiny_retriever import DualEncoder
+from dpr_tiny_retriever.training import Settings, read_examples
+from dpr_tiny_retriever.training.command import mine, train
+from dpr_tiny_retriever.training.recipe import read_recipe
+
+app = typer.Typer()
+app.command()(train)
+app.command()(mine)
+
+RECIPE = """
+stages:
+  - name: words
+    new: {tokenizer_from: $SMALL, layers: 1, width: 8, heads: 2, words: table}
+    tied: true
+    settings: &settings
+      steps: 2
+      batch_size: 6
+      hard_negatives: 0
+      max_query_length: 16
+      max_passage_length: 24
+      words_only: true
+      match_weight: 1.0
+  - name: layers
+    tied: true
+    settings: {<<: *settings, words_only: false}
+"""
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_recipe_is_run_stage_by_stage(data: Path, small_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    model = small_directory / "query_encoder"
+    output = run(
+        "train",
+        data,
+        "--output",
+        tmp_path / "pair",
+        "--recipe",
+        tmp_path / "recipe.yaml",
+        "--model",
+        f"SMALL={model}",
+        "--teacher",
+        model,
+    )
+    assert "stage 1 of 2: words" in output
+    assert DualEncoder.from_pretrained(tmp_path / "pair").embedding_dim == 8
+    assert "Started from: words." in (tmp_path / "pair" / "README.md").read_text()
+
+
+def test_options_become_settings(data: Path, small_directory: Path, tmp_path: Path) -> None:
+    output = run(
+        "train",
+        data,
+        "--output",
+        tmp_path / "pair",
+        "--start",
+        small_directory,
+        "--steps",
+        2,
+        "--batch-size",
+        4,
+        "--set",
+        "learning_rate=1e-3",
+        "--set",
+        "symmetric=true",
+        "--set",
+        "max_passage_length=20",
+        "--licence",
+        "mit",
+    )
+    assert "2 steps, 0 records left out" in output
+    card = (tmp_path / "pair" / "README.md").read_text()
+    for part in ("| learning_rate | `0.001` |", "| symmetric | `True` |", "| batch_size | `4` |", "license: mit"):
+        assert part in card
+
+
+def test_mined_negatives_are_written_as_training_data(data: Path, small_directory: Path, tmp_path: Path) -> None:
+    for options in ([], ["--model", small_directory]):
+        path = tmp_path / f"mined{len(options)}.json.gz"
+        output = run("mine", data, "--output", path, "--count", 2, "--no-exclude-answers", *options)
+        assert "24 questions, 0 records left out" in output
+        examples = list(read_examples(path))
+        assert [example.question for example in examples] == [example.question for example in read_examples(data)]
+        assert all(len(example.hard_negatives) == 2 for example in examples)
+        assert not any(set(example.hard_negatives) & set(example.positives) for example in examples)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("stages: []", "found no stages"),
+        ("- 1", "found no stages"),
+        ("stages: [{name: a}]", "nothing to start from"),
+        ("stages: [{name: a, start: $X}]", r"no model is given for \$X"),
+        ("stages: [{name: a, start: x, lr: 1}]", "found lr; expected some of"),
+        ("stages: [{name: a, start: x, settings: {lr: 1}}]", "no settings are lr"),
+        ("stages: [{settings: {}}]", "expected a name"),
+    ],
+)
+def test_a_recipe_that_cannot_be_run_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(ValueError, match=problem):
+        read_recipe(tmp_path / "recipe.yaml", {})
+
+
+def test_the_bundled_pairs_recipe_is_one() -> None:
+    stages = read_recipe(Path(__file__).parents[2] / "recipes" / "bundled.yaml", {"MINILM": "minilm"})
+    assert [stage.name for stage in stages] == ["words", "layers"]
+    assert all(isinstance(stage.settings, Settings) for stage in stages)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--set", "lr=1"], "no setting is lr"),
+        (["--set", "steps"], "expected NAME=VALUE"),
+        (["--new", "a", "--start", "b"], "expected one of them"),
+        (["--recipe", "r.yaml", "--steps", "3"], "expected one or the other"),
+        (["--replicas", "0"], "replicas is 0"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(
+    data: Path, tmp_path: Path, options: list[str], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        run("train", data, "--output", tmp_path / "pair", *options)
