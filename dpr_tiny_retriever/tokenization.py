@@ -27,7 +27,7 @@ _WORD = 100
 #: What a tokenizer can be made of; the third and further ones only by converting it with transformers.
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 #: The classes that split words by BERT's rules; others, such as BertJapaneseTokenizer, also have a vocab.txt.
-_BERT = re.compile(r"(?:Bert|DPR\w+)Tokenizer(?:Fast)?")
+_BERT = re.compile(r"(?:Bert|DPR\w+)Tokenizer(?:Fast)?|PreTrainedTokenizerFast")
 
 _NOWHERE = np.iinfo(np.int32).max  # where a text starts that has no segment of its own
 

@@ -96,12 +96,14 @@ def _renamed(stored: Iterable[tuple[str, Array]], path: Path) -> dict[str, Array
         found = _TAIL.search(origin.removesuffix(":0").replace("layer_._", "layer/").replace(".", "/"))
         *parents, last = found[1].split("/") if found else [origin]
         name = ".".join([*parents, _RENAMED.get(last, last)])
-        if name in tensors:
+        array = array.T if last == "kernel" else array
+        # TensorFlow writes a layer that two others share, as embeddings and a head do, once with each.
+        if name in tensors and not np.array_equal(tensors[name], array):
             raise CheckpointError(
-                f"{path} holds {name} twice, as {origins[name]} and as {origin}; expected one model in a file"
+                f"{path} holds two tensors {name}: {origins[name]} and {origin}; expected one model in a file"
             )
         origins[name] = origin
-        tensors[name] = array.T if last == "kernel" else array
+        tensors[name] = array
     return tensors
 
 

@@ -21,3 +21,20 @@ def minilm_directory() -> Path:
     assert package is not None
     assert package.submodule_search_locations is not None
     return Path(package.submodule_search_locations[0]) / "model"
+
+
+FIGURES = pytest.StashKey[dict[str, float]]()
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> dict[str, float]:
+    """The largest differences to other implementations, by what was compared; printed at the end."""
+    return pytestconfig.stash.setdefault(FIGURES, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    measured = config.stash.get(FIGURES, {})
+    if measured:
+        terminalreporter.section("largest differences")
+        for what, difference in measured.items():
+            terminalreporter.write_line(f"{difference:.1e}  {what}")

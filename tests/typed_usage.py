@@ -1,39 +1,64 @@
-"""How the package is used, for the type checker: nothing here is run."""
+"""How the package is used, for the type checker: this file is checked, not run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from haystack import Document as HaystackDocument
-from langchain_core.documents import Document as LangChainDocument
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
-from dpr_tiny_retriever import DualEncoder, Encoder, ModelNotFoundError, Passage
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
-from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+from dpr_tiny_retriever import CheckpointError, DualEncoder, Encoder, MissingExtraError, ModelNotFoundError, Passage
+
+pair = DualEncoder.from_pretrained()
+pair = DualEncoder.from_pretrained("nlpconnect-L2", revision="main", token="hf_...", local_files_only=True)
+pair = DualEncoder.from_pretrained(Path("pair"), token=False, pooling="mean", normalize=True)
+pair = DualEncoder.from_pretrained(query_model="owner/query", passage_model=Path("passage"))
+pair = DualEncoder.from_pretrained("pair", max_query_length=32, max_passage_length=128)
+
+assert_type(pair, DualEncoder)
+assert_type(pair.embedding_dim, int)
+assert_type(pair.similarity, Literal["dot", "cosine"])
+assert_type(pair.normalize, bool)
+assert_type(pair.query_encoder, Encoder)
+assert_type(pair.encode_queries(["a query"]), NDArray[np.float32])
+assert_type(pair.encode_queries(("a", "tuple"), batch_size=8, show_progress=False), NDArray[np.float32])
 
 
-def core(folder: Path) -> None:
-    encoder = DualEncoder.from_pretrained(folder, max_query_length=32, normalize=True, local_files_only=True)
-    assert_type(encoder.encode_queries(["a question"]), NDArray[np.float32])
-    encoder.encode_passages([Passage("title", "text"), Passage(None, "text"), ("title", "text"), "text"])
-    passages = [Passage("title", "text")]
-    assert_type(encoder.encode_passages(passages, batch_size=8, show_progress=False), NDArray[np.float32])
-    assert_type(encoder.embedding_dim, int)
-    assert_type(encoder.query_encoder, Encoder)
-    encoder.save_pretrained(folder / "copy")
-    try:
-        DualEncoder.from_pretrained(query_model="owner/query", passage_model="owner/passage", revision="main")
-    except ModelNotFoundError as error:
-        print(error)
+def passages() -> Iterator[Passage | tuple[str | None, str] | str]:
+    yield Passage("title", "text")
+    yield Passage(None, "text")
+    yield "title", "text"
+    yield None, "text"
+    yield "text"
 
 
-def adapters() -> None:
-    embeddings = TinyDPREmbeddings("nlpconnect-L2", title_separator=" | ")
-    assert_type(embeddings.embed_documents(["text"]), list[list[float]])
-    joined = join_titles([LangChainDocument("text", metadata={"title": "title"})], title_separator=" | ")
-    assert_type(split_titles(joined, title_separator=" | "), list[LangChainDocument])
-    TinyDPRTextEmbedder("nlpconnect-L2", progress_bar=False).warm_up()
-    TinyDPRDocumentEmbedder("nlpconnect-L2", title_meta_field="name").run([HaystackDocument(content="text")])
+assert_type(pair.encode_passages(passages(), batch_size=None, show_progress=None), NDArray[np.float32])
+pair.encode_passages([Passage("title", "text"), ("title", "text"), "text"])
+pair.encode_passages(["only", "texts"])
+pair.encode_passages([("title", "text")])
+pair.warm_up()
+pair.save_pretrained("folder")
+pair.save_pretrained(Path("folder"))
+
+encoder = Encoder.from_pretrained("pair", side="passage", max_length=100)
+assert_type(encoder.encode([("title", "text")]), NDArray[np.float32])
+assert_type(encoder.truncated, int)
+assert_type(encoder.max_length, int)
+assert_type(encoder.with_max_length(64), Encoder)
+DualEncoder(encoder, encoder)
+
+errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, MissingExtraError)
+
+# What must not pass: an ignored error that does not occur is itself an error.
+DualEncoder.from_pretrained("pair", pooling="max")  # type: ignore[arg-type]
+DualEncoder.from_pretrained("pair", "other")  # type: ignore[call-arg]
+Encoder.from_pretrained("pair")  # type: ignore[call-arg]
+Encoder.from_pretrained("pair", side="document")  # type: ignore[arg-type]
+pair.encode_queries([b"bytes"])  # type: ignore[list-item]
+pair.encode_queries([("title", "text")])  # type: ignore[list-item]
+pair.encode_passages([1])  # type: ignore[list-item]
+Passage("title")  # type: ignore[call-arg]
+Passage("title", "text").text = "other"  # type: ignore[misc]

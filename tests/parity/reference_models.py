@@ -42,7 +42,13 @@ def bert(record: dict[str, Any], arrays: Arrays, kind: Any = TFBertModel) -> Any
 
 
 def dpr(record: dict[str, Any], arrays: Arrays, side: str) -> Any:
-    return build(DPR_CLASSES[side](DPRConfig(**record)), arrays)
+    model = DPR_CLASSES[side](DPRConfig(**record))
+    if record["projection_dim"]:
+        # transformers builds this layer without saying for which shape, which Keras 2 refuses.
+        projection = getattr(model, f"{'question' if side == 'query' else 'ctx'}_encoder").encode_proj
+        build_for = projection.build
+        projection.build = lambda _: build_for([None, None, record["hidden_size"]])
+    return build(model, arrays)
 
 
 def random_bert(*, layers: int, seed: int, kind: Any = TFBertModel) -> Any:
@@ -55,7 +61,7 @@ def random_dpr(side: str, *, projection: int, seed: int) -> Any:
     record = bert_record(projection_dim=projection)
     arrays = bert_arrays(record, seed=seed, pooler=False)
     rng = np.random.default_rng(seed)
-    arrays["encode_proj.weight"] = rng.normal(0, 0.15, (projection, 128)).astype(np.float32)
+    arrays["encode_proj.weight"] = rng.normal(0, 0.08, (projection, 128)).astype(np.float32)
     arrays["encode_proj.bias"] = rng.normal(0, 0.15, projection).astype(np.float32)
     return dpr(record, arrays, side)
 
