@@ -20,6 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from dpr_tiny_retriever import __version__
 from dpr_tiny_retriever.batching import Batch, batches
 from dpr_tiny_retriever.bert import BertConfig, BertWeights, encode
 from dpr_tiny_retriever.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -145,12 +146,13 @@ class Encoder:
         return twin
 
     def fingerprint(self) -> str:
-        """A digest of all that decides the vectors, for what is kept by the model that made it."""
+        """A digest of all that decides the vectors: weights, configuration, tokenizer, length, this version."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.config, self.max_length, self.tokenizer.text_segment)).encode())
+        digest.update(repr((__version__, self.config, self.max_length, self.tokenizer.text_segment)).encode())
         digest.update(self.tokenizer.tokenizer.to_str().encode())
         for array in tf.nest.flatten(self.weights):
             if array is not None:
+                digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 

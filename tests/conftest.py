@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 from checkpoints import write_pair
+from hypothesis import HealthCheck, settings
+
+# Laws are checked, not times: a busy machine must not fail a test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever import __version__
 from dpr_tiny_retriever.evaluation.corpus import Corpus, Distinct, blocks
 
 if TYPE_CHECKING:
@@ -80,27 +78,7 @@ class EmbeddingCache:
         return vectors
 
     def _folder(self, encoder: Encoder) -> Path | None:
-        return None if self.directory is None else self.directory / fingerprint(encoder)
-
-
-def fingerprint(encoder: Encoder) -> str:
-    """A digest of what decides an encoder's vectors: weights, configuration, tokenizer, length, version."""
-    digest = hashlib.blake2b(digest_size=16)
-    settings = (__version__, encoder.config, encoder.max_length, encoder.tokenizer.text_segment)
-    digest.update(repr(settings).encode())
-    digest.update(encoder.tokenizer.tokenizer.to_str().encode())
-    for array in _arrays(encoder.weights):
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _arrays(weights: Any) -> Iterator[NDArray[Any]]:
-    if isinstance(weights, tuple):
-        for part in weights:
-            yield from _arrays(part)
-    elif weights is not None:
-        yield np.asarray(weights)
+        return None if self.directory is None else self.directory / encoder.fingerprint()
 
 
 def _shards(distinct: Distinct, part_starts: list[int], size: int) -> Iterator[slice]:

@@ -17,7 +17,7 @@ from checkpoints import bert_arrays, bert_record, write_h5, write_model, write_p
 from hub_stand_in import Hub, serving
 
 from dpr_tiny_retriever import DualEncoder, ModelNotFoundError
-from dpr_tiny_retriever.hub import resolve
+from dpr_tiny_retriever.hub import BUNDLED, resolve
 from dpr_tiny_retriever.presets import PRESETS
 
 QUERY = "nlpconnect/dpr-question_encoder_bert_uncased_L-2_H-128_A-2"
@@ -70,7 +70,7 @@ def surroundings(hub: Hub, home: Path, **more: str) -> dict[str, str]:
 def found(hub: Hub, tmp_path: Path) -> Resolve:
     """Resolve in another process: the folder and the preset, or the last line of what was raised."""
 
-    def run(model: str, side: str = "query", environment: dict[str, str] | None = None, **how: Any) -> Any:
+    def run(model: str | None, side: str = "query", environment: dict[str, str] | None = None, **how: Any) -> Any:
         arguments = json.dumps({"model": model, "side": side, **how})
         done = subprocess.run(
             [sys.executable, "-c", RESOLVE, arguments],
@@ -329,9 +329,10 @@ def test_presets_say_what_their_files_do_not() -> None:
         assert preset.model("query") != preset.model("passage")
 
 
-#: Encodes by presets, online and then offline, and says how many requests there had been in between.
+#: Encodes by presets, online and, when told, offline; where importing Keras is an error, since nothing here needs it.
 ENCODE = """
 import json, pickle, sys
+sys.modules["keras"] = sys.modules["tf_keras"] = None
 import numpy as np
 from dpr_tiny_retriever import DualEncoder
 
@@ -403,6 +404,25 @@ def test_presets_encode_offline_what_they_encode_online(hub: Hub, published: dic
     np.testing.assert_allclose(
         online["facebook-single-nq passage"], plain.passage_encoder.with_max_length(256).encode(titled), atol=1e-5
     )
+
+
+def test_without_a_name_it_is_the_bundled_pair_and_no_request(hub: Hub, found: Resolve) -> None:
+    assert found(None, "query")[0].is_relative_to(BUNDLED)
+    assert found(None, "passage")[0].is_relative_to(BUNDLED)
+    assert hub.requests == []
+    pair = DualEncoder.from_pretrained()
+    assert pair.embedding_dim == 128
+    passages = [("Octopus", "It has three hearts and eight arms."), ("Espresso", "Coffee, pressed at nine bar.")]
+    scores = pair.encode_queries(["how many hearts does an octopus have"]) @ pair.encode_passages(passages).T
+    assert scores.argmax() == 0
+
+
+def test_a_build_without_a_bundled_pair_says_what_to_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpr_tiny_retriever.hub.BUNDLED", tmp_path / "models")
+    with pytest.raises(
+        ModelNotFoundError, match=r"no model was named, .* pass a preset \(nlpconnect-L2, .* or a folder"
+    ):
+        DualEncoder.from_pretrained()
 
 
 @pytest.mark.parametrize("side", ["query", "passage"])

@@ -146,15 +146,20 @@ def test_vocab_txt_keeps_the_case_where_the_settings_say_so(folder: Path, tmp_pa
 
 @pytest.mark.parametrize("text_segment", [0, 1])
 def test_what_is_saved_gives_the_same_ids_and_segments_by_its_own_rules(
-    tokenizer: PairTokenizer, folder: Path, tmp_path: Path, text_segment: int
+    folder: Path, tmp_path: Path, text_segment: int
 ) -> None:
     original = load_tokenizer(folder, text_segment=text_segment)
     save_tokenizer(original, tmp_path, 64)
     for title, text in (("", "the city"), ("the tower", "of the river, naïve"), ("x.y", "")):
         assert reference(tmp_path, title, text, 64) == ours(original, title, text, 64)
         assert ours(load_tokenizer(tmp_path, text_segment), title, text, 64) == ours(original, title, text, 64)
+
+
+def test_what_is_saved_also_loads_from_its_vocab_txt(tokenizer: PairTokenizer, tmp_path: Path) -> None:
+    save_tokenizer(tokenizer, tmp_path, 64)
     (tmp_path / "tokenizer.json").unlink()
-    assert ours(load_tokenizer(tmp_path), "", "The City, naïve", 64) == ours(tokenizer, "", "The City, naïve", 64)
+    text = "The City, naïve [MASK]"
+    assert ours(load_tokenizer(tmp_path), "x.y", text, 64) == ours(tokenizer, "x.y", text, 64)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"version": "1.0"}', '{"model": null}', "\0" * 100])

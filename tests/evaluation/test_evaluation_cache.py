@@ -18,7 +18,6 @@ from retrieval_data import json_lines, library_corpus, write_library, write_text
 
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.evaluation import Corpus, EmbeddingCache, load_dataset
-from dpr_tiny_retriever.evaluation.cache import fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +107,10 @@ def test_a_change_of_text_or_model_is_a_change_of_key(
     shorter = DualEncoder.from_pretrained(pair_directory, max_passage_length=8)
     normalized = DualEncoder.from_pretrained(pair_directory, normalize=True)
     again = DualEncoder.from_pretrained(pair_directory)
-    prints = [fingerprint(one.passage_encoder) for one in (encoder, again, shorter, normalized)]
+    prints = [one.passage_encoder.fingerprint() for one in (encoder, again, shorter, normalized)]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
-    assert fingerprint(encoder.query_encoder) not in prints
+    assert encoder.query_encoder.fingerprint() not in prints
     assert encoded(cache, shorter, corpus_of(PASSAGES))[1] == 20
 
 
