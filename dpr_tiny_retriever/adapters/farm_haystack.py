@@ -211,6 +211,90 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
                 passages, batch_size=self.batch_size, show_progress=None if self.progress_bar else False
             )
 
+    def train(
+        self,
+        data_dir: str,
+        train_filename: str,
+        dev_filename: Optional[str] = None,
+        test_filename: Optional[str] = None,
+        max_samples: Optional[int] = None,
+        max_processes: int = 128,
+        multiprocessing_strategy: Optional[str] = None,
+        dev_split: float = 0,
+        batch_size: int = 2,
+        embed_title: bool = True,
+        num_hard_negatives: int = 1,
+        num_positives: int = 1,
+        n_epochs: int = 3,
+        evaluate_every: int = 1000,
+        n_gpu: int = 1,
+        learning_rate: float = 1e-5,
+        epsilon: float = 1e-08,
+        weight_decay: float = 0.0,
+        num_warmup_steps: int = 100,
+        grad_acc_steps: int = 1,
+        use_amp: bool = False,
+        optimizer_name: str = "AdamW",
+        optimizer_correct_bias: bool = True,
+        save_dir: str = "../saved_models/dpr",
+        query_encoder_save_dir: str = "query_encoder",
+        passage_encoder_save_dir: str = "passage_encoder",
+        checkpoint_root_dir: Union[str, Path] = "model_checkpoints",
+        checkpoint_every: Optional[int] = None,
+        checkpoints_to_keep: int = 3,
+        early_stopping: Optional[Any] = None,
+    ) -> None:
+        """Train both sides further on DPR JSON, write them into save_dir, and use them from then on.
+
+        The parameters are DensePassageRetriever's. Of max_processes and checkpoints_to_keep one is enough here;
+        grad_acc_steps times batch_size questions make one batch, encoded batch_size at a time; of early_stopping
+        the patience counts, in evaluations by DPR's average rank. Documents that are indexed already keep their
+        former vectors: call update_embeddings. Raises ValueError for a value that cannot be had here. Needs the
+        extra `train`.
+        """
+        from dpr_tiny_retriever.training import train_as_haystack
+
+        with self._device():
+            run = train_as_haystack(
+                self.encoder,
+                data_dir=data_dir,
+                train_filename=train_filename,
+                dev_filename=dev_filename,
+                test_filename=test_filename,
+                max_samples=max_samples,
+                max_processes=max_processes,
+                multiprocessing_strategy=multiprocessing_strategy,
+                dev_split=dev_split,
+                batch_size=batch_size,
+                embed_title=embed_title,
+                num_hard_negatives=num_hard_negatives,
+                num_positives=num_positives,
+                n_epochs=n_epochs,
+                evaluate_every=evaluate_every,
+                n_gpu=n_gpu if self.use_gpu else 0,
+                learning_rate=learning_rate,
+                epsilon=epsilon,
+                weight_decay=weight_decay,
+                num_warmup_steps=num_warmup_steps,
+                grad_acc_steps=grad_acc_steps,
+                use_amp=use_amp,
+                optimizer_name=optimizer_name,
+                optimizer_correct_bias=optimizer_correct_bias,
+                save_dir=save_dir,
+                checkpoint_root_dir=Path(checkpoint_root_dir),
+                checkpoint_every=checkpoint_every,
+                checkpoints_to_keep=checkpoints_to_keep,
+                early_stopping=early_stopping,
+            )
+        self.encoder = run.encoder
+        self.save(save_dir, query_encoder_save_dir, passage_encoder_save_dir)
+        # A pipeline that is saved from now on names what was trained.
+        self._component_config["params"] = {
+            **{name: value for name, value in self._component_config["params"].items() if name != "model"},
+            "query_embedding_model": str(Path(save_dir) / query_encoder_save_dir),
+            "passage_embedding_model": str(Path(save_dir) / passage_encoder_save_dir),
+        }
+
     def save(
         self,
         save_dir: Union[str, Path],

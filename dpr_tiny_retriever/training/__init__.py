@@ -13,6 +13,7 @@ from dpr_tiny_retriever.errors import MissingExtraError
 if TYPE_CHECKING:
     from dpr_tiny_retriever.training.data import Broken, Example, read_examples, write_examples
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
+    from dpr_tiny_retriever.training.haystack_training import train_as_haystack
     from dpr_tiny_retriever.training.mining import Mining, mine_bm25, mine_dense, read_corpus
     from dpr_tiny_retriever.training.settings import Settings
     from dpr_tiny_retriever.training.start import NewModel, grow, load_start, new_pair
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": ("Broken", "Example", "read_examples", "write_examples"),
+    "haystack_training": ("train_as_haystack",),
     "distillation": ("Distillation", "Teacher"),
     "mining": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
     "settings": ("Settings",),
@@ -45,6 +47,7 @@ __all__ = [
     "read_corpus",
     "read_examples",
     "train",
+    "train_as_haystack",
     "write_examples",
 ]
 

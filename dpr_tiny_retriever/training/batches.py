@@ -49,7 +49,7 @@ class BatchMaker:
         passages = store.passages.padded(passage_rows.reshape(-1), short)
         each = passage_rows.shape
         queue = self._queue_rows(step)
-        batch = {
+        batch: dict[str, NDArray[Any]] = {
             "query_ids": queries.token_ids,
             "query_lengths": queries.lengths,
             "query_starts": queries.text_starts,
@@ -59,7 +59,7 @@ class BatchMaker:
             "passage_lengths": passages.lengths.reshape(each),
             "passage_starts": passages.text_starts.reshape(each),
             "passage_rows": passage_rows.astype(np.int32),
-            "queue_counted": (queue >= 0) & ~(queue[None, :, None] == known_rows[:, None, :]).any(axis=2),
+            "queue_counted": self._negatives(queue, known_rows),
         }
         if self.teacher is not None:
             everything = np.concatenate([passage_rows.reshape(-1), queue])
@@ -70,6 +70,12 @@ class BatchMaker:
             if self._lexical is not None:
                 batch["lexical"] = self._lexical.scores(query_rows, np.maximum(everything, 0))
         return batch
+
+    def _negatives(self, queue: Rows, known_rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """1 for each passage of the queue that does not answer the query, [b, m]."""
+        answers = (queue[None, :, None] == known_rows[:, None, :]).any(axis=2)
+        negatives: NDArray[np.int32] = ((queue >= 0) & ~answers).astype(np.int32)
+        return negatives
 
     def _rows(self, step: int) -> tuple[NDArray[np.int64], Rows]:
         """The examples of a step [b], and the passages of each [b, 1 + hard_negatives], -1 where there is none."""

@@ -53,7 +53,7 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self._forward: dict[str, Callable[..., Any]] = {}
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        step = int(self.model.optimizer.iterations)
+        step = self.model.steps_made
         if step % self.every == 0:
             self.evaluate(step)
 
@@ -69,7 +69,7 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        step = int(self.model.optimizer.iterations)
+        step = self.model.steps_made
         if not self.scores or self.scores[-1].step != step:
             self.evaluate(step)
         _assign("best", self.model.trainable_variables, self.best)
@@ -94,16 +94,22 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         dim = model.query_tower.config.embedding_dim
         queries = _encoded(self._forward["query"], self.dev.queries, dim)[self.dev.query_rows]
         passages = _encoded(self._forward["passage"], self.dev.passages, dim)
-        if model.similarity == "cosine":
-            queries, passages = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, passages))
-        ranks = np.empty(len(queries), np.int64)
-        for at, (query, own) in enumerate(zip(queries, self.dev.positive_rows.tolist(), strict=True)):
-            scores = passages @ query
-            known = self.dev.known_positives(int(self.dev.query_rows[at]))
-            above = scores > scores[own]
-            above[known] = False
-            ranks[at] = 1 + np.count_nonzero(above)
-        return DevScore(step, float(ranks.mean()), {k: float((ranks <= k).mean()) for k in _KS})
+        return dev_score(self.dev, queries, passages, step=step, cosine=model.similarity == "cosine")
+
+
+def dev_score(
+    dev: ExampleStore, queries: NDArray[np.float32], passages: NDArray[np.float32], *, step: int, cosine: bool
+) -> DevScore:
+    """The score of vectors of the examples' queries [n, d], and of all their passages [m, d] by row."""
+    if cosine:
+        queries, passages = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, passages))
+    ranks = np.empty(len(queries), np.int64)
+    for at, (query, own) in enumerate(zip(queries, dev.positive_rows.tolist(), strict=True)):
+        scores = passages @ query
+        above = scores > scores[own]
+        above[dev.known_positives(int(dev.query_rows[at]))] = False
+        ranks[at] = 1 + np.count_nonzero(above)
+    return DevScore(step, float(ranks.mean()), {k: float((ranks <= k).mean()) for k in _KS})
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
@@ -142,10 +148,10 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         if self.dev is not None:
             self.dev.restore(state)
         self.trained_seconds = float(state["seconds"])
-        return total if state["ended"] else int(model.optimizer.iterations)
+        return total if state["ended"] else model.steps_made
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        due = self.every is not None and int(self.model.optimizer.iterations) % self.every == 0
+        due = self.every is not None and self.model.steps_made % self.every == 0
         if due or time.monotonic() - self._saved >= self.seconds:
             self.save()
 
@@ -185,7 +191,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._bar = tqdm(total=total, initial=done, unit=" steps", disable=not shown)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if int(self.model.optimizer.iterations) >= self._total:
+        if self.model.steps_made >= self._total:
             self.model.stop_training = True
         self._bar.update(1)
         if not self._bar.disable:

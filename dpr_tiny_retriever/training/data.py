@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import logging
@@ -27,6 +28,14 @@ class Example:
     positives: tuple[Passage, ...]
     hard_negatives: tuple[Passage, ...] = ()
     answers: tuple[str, ...] = ()
+
+    def without_titles(self) -> Example:
+        """The same example, passages without their titles."""
+        positives, negatives = (
+            tuple(Passage(None, passage.text) for passage in passages)
+            for passages in (self.positives, self.hard_negatives)
+        )
+        return dataclasses.replace(self, positives=positives, hard_negatives=negatives)
 
 
 @dataclass

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from dpr_tiny_retriever.encoder import DualEncoder, Vectors
-from dpr_tiny_retriever.evaluation.cache import fingerprint
 from dpr_tiny_retriever.evaluation.records import DataError, Place, read_records
 from dpr_tiny_retriever.presets import Similarity
 from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
@@ -122,7 +121,7 @@ def _components(queries: NDArray[np.floating], passages: NDArray[np.floating], d
 def _computed(encoder: DualEncoder, texts: TextStore, side: str, cache: Path) -> NDArray[np.floating]:
     """Encode the texts in shards that a later run reads, and map them as one array."""
     one = encoder.query_encoder if side == "query" else encoder.passage_encoder
-    folder = cache / fingerprint(one) / f"{side}-{texts.digest()}"
+    folder = cache / one.fingerprint() / f"{side}-{texts.digest()}"
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "vectors.npy"
     if not whole.exists():

@@ -34,7 +34,7 @@ class Batch(TypedDict, total=False):
     passage_lengths: Tensor  # [b, n]
     passage_starts: Tensor  # [b, n]
     passage_rows: Tensor  # [b, n] -1 for an absent one
-    queue_counted: Tensor  # [b, m] bool: the queue's passages that are negatives of the query
+    queue_counted: Tensor  # [b, m] int32: 1 for the queue's passages that are negatives of the query
     query_targets: Tensor  # [b, t]
     passage_targets: Tensor  # [b, n, t]
     similarities: Tensor  # [b, c + m] by the teacher
@@ -80,6 +80,11 @@ class PairModel(keras.Model):  # type: ignore[misc]
     def tied(self) -> bool:
         """Whether both sides are one encoder."""
         return self.query_tower is self.passage_tower
+
+    @property
+    def steps_made(self) -> int:
+        """How many optimisation steps this model has had, those of earlier parts of the run included."""
+        return int(self.optimizer.iterations.value.numpy())
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Make one optimisation step; returns the losses and the share of queries that rank their positive first."""
@@ -146,14 +151,13 @@ class PairModel(keras.Model):  # type: ignore[misc]
         scores = similarities / self.temperature
         queue_scores, queue_counted = None, None
         if settings.queue:
-            queue_counted = _gathered(batch["queue_counted"])
+            queue_counted = _gathered(batch["queue_counted"]) > 0
             queue_scores = loss.masked_scores(
                 tf.matmul(queries, self.queue.value, transpose_b=True) / self.temperature, queue_counted
             )
-        parts = {
-            "contrastive": settings.contrastive_weight
-            and loss.contrastive(scores, where, symmetric=settings.symmetric, queue=queue_scores)
-        }
+        parts: dict[str, Tensor] = {}
+        if settings.contrastive_weight:
+            parts["contrastive"] = loss.contrastive(scores, where, symmetric=settings.symmetric, queue=queue_scores)
         present = passage_rows >= 0
         if settings.match_weight:
             targets = _gathered(tf.reshape(batch["passage_targets"], [tf.size(batch["passage_rows"]), -1]))
@@ -178,8 +182,7 @@ class PairModel(keras.Model):  # type: ignore[misc]
             )
         if settings.margin_weight:
             parts["margin"] = loss.margin_error(teacher[:, : tf.shape(scores)[1]], similarities, where)
-        weighted = [getattr(settings, f"{name}_weight") * part for name, part in parts.items()]
-        total = tf.add_n([tf.convert_to_tensor(part, tf.float32) for part in weighted])
+        total = tf.add_n([getattr(settings, f"{name}_weight") * part for name, part in parts.items()])
         best = tf.argmax(loss.masked_scores(scores, where.counted), axis=1, output_type=tf.int32)
         report = {"loss": total, **{name: part for name, part in parts.items() if len(parts) > 1}}
         report["accuracy"] = tf.reduce_mean(tf.cast(best == own, tf.float32))
@@ -191,7 +194,7 @@ class PairModel(keras.Model):  # type: ignore[misc]
         if not rate:
             return Drop()
         context = tf.distribute.get_replica_context()
-        seed = tf.stack([tf.constant(self.settings.seed, tf.int64), tf.cast(self.optimizer.iterations, tf.int64)])
+        seed = tf.stack([tf.constant(self.settings.seed, tf.int64), tf.cast(self.optimizer.iterations.value, tf.int64)])
         for salt in (("query", "passage").index(side), context.replica_id_in_sync_group, chunk):
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(salt, tf.int64))
         calls = itertools.count()
@@ -216,8 +219,4 @@ def _passages(batch: Batch) -> Texts:
 def _gathered(x: Tensor) -> Tensor:
     """The rows of all replicas, with gradients."""
     context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return x
-    if x.dtype == tf.bool:  # which no device gathers
-        return tf.cast(context.all_gather(tf.cast(x, tf.int32), axis=0), tf.bool)
-    return context.all_gather(x, axis=0)
+    return x if context.num_replicas_in_sync == 1 else context.all_gather(x, axis=0)

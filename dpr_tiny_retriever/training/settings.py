@@ -39,6 +39,8 @@ class Settings:
     learning_rate: float = 2e-5
     warmup: float = 0.1
     """The share of the steps in which the learning rate rises; then it falls linearly to zero."""
+    warmup_steps: int | None = None
+    """These steps instead of a share."""
     weight_decay: float = 0.01
     """Of kernels and embeddings; biases and layer norms have none."""
     beta_2: float = 0.999
@@ -84,9 +86,10 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected 1 or more")
-        for name in ("hard_negatives", "queue", "topics", "weight_decay", "checkpoint_minutes"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        for name in ("hard_negatives", "queue", "topics", "weight_decay", "checkpoint_minutes", "warmup_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} is {value}; expected 0 or more")
         for name in ("max_query_length", "max_passage_length", "short_passages"):
             value = getattr(self, name)
             if value is not None and value < 3:

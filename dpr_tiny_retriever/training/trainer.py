@@ -9,21 +9,21 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dpr_tiny_retriever import __version__
 from dpr_tiny_retriever.encoder import DualEncoder, Encoder
-from dpr_tiny_retriever.evaluation.cache import fingerprint
 from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.callbacks import Checkpoints, DevEvaluation, DevScore, Progress
 from dpr_tiny_retriever.training.card import DataUsed, write_card
-from dpr_tiny_retriever.training.data import Broken, Example, read_examples
+from dpr_tiny_retriever.training.data import Broken, read_examples
 from dpr_tiny_retriever.training.distillation import Distillation, Teacher
 from dpr_tiny_retriever.training.pair_model import PairModel
 from dpr_tiny_retriever.training.settings import Settings
@@ -55,12 +55,15 @@ def train(
     tied: bool | None = None,
     settings: Settings | None = None,
     dev: Sequence[Path] = (),
+    dev_share: float = 0.0,
+    titles: bool = True,
     split: str = "train",
     distillation: Distillation | None = None,
     strategy: tf.distribute.Strategy | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     tensorboard: Path | None = None,
     max_examples: int | None = None,
+    checkpoints: Path | None = None,
     checkpoint_every: int | None = None,
     resume: bool = True,
     licence: str | None = None,
@@ -69,29 +72,34 @@ def train(
     """Train a pair on DPR JSON files, JSON lines or BEIR folders, and write it into output, a pair folder.
 
     start: a model to train on (None: the bundled pair), or a NewModel; layers puts new ones on top. tied None keeps
-    one encoder for both sides where start has one. callbacks are Keras callbacks, called beside the run's own. A
-    killed run goes on from output/training when started again with the same data and settings; resume=False starts
-    anew. split names the qrels of BEIR folders. Raises DataError for data that cannot be read, ValueError for
-    settings that do not fit together; records that cannot be used are logged and counted.
+    one encoder for both sides where start has one. dev_share of the examples, drawn at random, are evaluated on
+    instead of trained on; titles=False leaves the titles of passages out; split names the qrels of BEIR folders.
+    callbacks are Keras callbacks, called beside the run's own. A killed run goes on from its checkpoint, in
+    output/training or the folder checkpoints, when started again with the same data and settings; resume=False
+    starts anew. Raises DataError for data that cannot be read, ValueError for settings that do not fit together;
+    records that cannot be used are logged and counted.
     """
     settings = settings or Settings()
     if settings.distils and distillation is None:
         raise ValueError("the settings ask for a teacher, and there is none; expected distillation")
+    if not 0 <= dev_share < 1:
+        raise ValueError(f"dev_share is {dev_share}; expected 0 or more, and less than 1")
     strategy = strategy or tf.distribute.get_strategy()
     broken = Broken()
     loaded = None if isinstance(start, NewModel) else _loaded(start, layers)
     tokenizer = (loaded.query_encoder if loaded else Encoder.from_pretrained(_source(start), side="query")).tokenizer
     stores = TextStore(tokenizer, settings.max_query_length), TextStore(tokenizer, settings.max_passage_length)
     examples = ExampleStore(*stores)
-    used = [_fill(examples, path, split, broken, max_examples) for path in data]
-    if not len(examples):
-        names = ", ".join(str(path) for path in data) or "no files"
-        raise ValueError(f"found no examples in {names}; expected at least one question with a passage")
     dev_examples = ExampleStore(
         TextStore(tokenizer, settings.max_query_length), TextStore(tokenizer, settings.max_passage_length)
     )
-    dev_used = [_fill(dev_examples, path, "dev" if split == "train" else split, broken, None) for path in dev]
-
+    read = _Reader(broken, titles=titles, limit=max_examples)
+    draw = np.random.default_rng([settings.seed, 1 << 33])
+    used = [read(path, split, lambda: dev_examples if draw.random() < dev_share else examples) for path in data]
+    dev_used = [read(path, "dev" if split == "train" else split, lambda: dev_examples) for path in dev]
+    if not len(examples):
+        names = ", ".join(str(path) for path in data) or "no files"
+        raise ValueError(f"found no examples in {names}; expected at least one question with a passage")
     teacher: Teacher | None = None
     width = loaded.embedding_dim if loaded else _new(start).width
     if settings.distils and distillation is not None:
@@ -112,15 +120,15 @@ def train(
         dev_evaluation = DevEvaluation(dev_examples, every=every, patience=settings.patience)
     elif settings.patience is not None:
         raise ValueError("patience is set, and there are no dev examples; expected dev")
-    digests = (examples.queries.digest(), examples.passages.digest(), len(examples), settings, tied, total)
-    checkpoints = Checkpoints(
-        output / "training" / "state.npz",
+    digests = (examples.queries.digest(), examples.passages.digest(), len(examples), settings, tied, total, dev_share)
+    keeper = Checkpoints(
+        (checkpoints or output / "training") / "state.npz",
         minutes=settings.checkpoint_minutes,
         every=checkpoint_every,
         identity=_identity(loaded, *digests),
         dev=dev_evaluation,
     )
-    done = checkpoints.restore(model, total) if resume else 0
+    done = keeper.restore(model, total) if resume else 0
     history = _fit(
         model,
         maker,
@@ -130,7 +138,7 @@ def train(
         [
             # Dev evaluation before checkpoints: a checkpoint then holds the evaluation of its step.
             *([dev_evaluation] if dev_evaluation else []),
-            checkpoints,
+            keeper,
             Progress(total, done, shown=show_progress),
             *([keras.callbacks.TensorBoard(str(tensorboard), update_freq=10)] if tensorboard else []),
             *callbacks,
@@ -138,7 +146,7 @@ def train(
     )
     pair = _trained(model, loaded, settings)
     scores = dev_evaluation.scores if dev_evaluation else []
-    run = Run(pair, int(model.optimizer.iterations), history, scores, broken, checkpoints.total_seconds)
+    run = Run(pair, model.steps_made, history, scores, broken, keeper.total_seconds)
     pair.save_pretrained(output)
     write_card(
         output / "README.md",
@@ -161,20 +169,19 @@ def train(
     return run
 
 
-def _fill(store: ExampleStore, path: Path, split: str, broken: Broken, limit: int | None) -> DataUsed:
-    before, left_out = len(store), broken.count
-    digest = hashlib.sha256()
-    for example in _limited(read_examples(path, split=split, broken=broken), limit):
-        store.add(example)
-        digest.update(repr(example).encode())
-    return DataUsed(path.name, len(store) - before, broken.count - left_out, digest.hexdigest())
+class _Reader:
+    """Reads examples into stores, and notes what was read."""
 
+    def __init__(self, broken: Broken, *, titles: bool, limit: int | None) -> None:
+        self.broken, self.titles, self.limit = broken, titles, limit
 
-def _limited(examples: Iterator[Example], limit: int | None) -> Iterator[Example]:
-    for number, example in enumerate(examples):
-        if limit is not None and number >= limit:
-            return
-        yield example
+    def __call__(self, path: Path, split: str, store: Callable[[], ExampleStore]) -> DataUsed:
+        count, left_out, digest = 0, self.broken.count, hashlib.sha256()
+        for example in itertools.islice(read_examples(path, split=split, broken=self.broken), self.limit):
+            store().add(example if self.titles else example.without_titles())
+            count += 1
+            digest.update(repr(example).encode())
+        return DataUsed(path.name, count, self.broken.count - left_out, digest.hexdigest())
 
 
 def _loaded(start: Any, layers: int | None) -> DualEncoder:
@@ -201,6 +208,7 @@ def compiled_model(
     strategy: tf.distribute.Strategy,
 ) -> PairModel:
     """The compiled Keras model."""
+    warmup = math.ceil(settings.warmup * total) if settings.warmup_steps is None else settings.warmup_steps
     with strategy.scope():
         towers = [
             Tower(
@@ -222,7 +230,7 @@ def compiled_model(
         )
         replicas = strategy.num_replicas_in_sync
         optimizer: Any = keras.optimizers.AdamW(
-            learning_rate=WarmUp(settings.learning_rate, total, math.ceil(settings.warmup * total)),
+            learning_rate=WarmUp(settings.learning_rate, total, warmup),
             weight_decay=settings.weight_decay,
             beta_2=settings.beta_2,
             epsilon=settings.epsilon,
@@ -320,7 +328,7 @@ def _trained(model: PairModel, start: DualEncoder, settings: Settings) -> DualEn
 
 
 def _identity(pair: DualEncoder, *parts: Any) -> str:
-    sides = [fingerprint(encoder) for encoder in (pair.query_encoder, pair.passage_encoder)]
+    sides = [encoder.fingerprint() for encoder in (pair.query_encoder, pair.passage_encoder)]
     return hashlib.blake2b(json.dumps([*sides, *map(repr, parts)]).encode(), digest_size=16).hexdigest()
 
 
@@ -340,4 +348,4 @@ def _teacher_named(distillation: Distillation | None) -> str:
     if distillation is None or distillation.encoder is None:
         return "given vectors"
     encoder = distillation.encoder.query_encoder
-    return f"vectors of {encoder.embedding_dim} numbers by the model with the digest {fingerprint(encoder)[:12]}"
+    return f"vectors of {encoder.embedding_dim} numbers by the model with the digest {encoder.fingerprint()[:12]}"

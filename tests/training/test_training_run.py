@@ -207,6 +207,30 @@ def test_training_stops_where_patience_ends_and_keeps_the_best_weights(
     assert_same_weights(run.encoder, small_pair)
 
 
+def test_two_replicas_train_the_weights_of_one(
+    data: Path, small_pair: DualEncoder, strategy: tf.distribute.Strategy, tmp_path: Path
+) -> None:
+    # Clipped: it is the gradient of the global batch that is. Adam makes a step of rounding errors where a gradient is
+    # zero, as that of the keys' biases, but for a large epsilon.
+    settings = dataclasses.replace(SETTINGS, dropout=0.0, epochs=1, clip_norm=0.1, epsilon=1e-3)
+    runs = [
+        train(
+            [data],
+            tmp_path / name,
+            start=small_pair,
+            tied=True,
+            settings=settings,
+            strategy=chosen,
+            show_progress=False,
+        )
+        for name, chosen in (("one", None), ("two", strategy))
+    ]
+    assert [run.steps for run in runs] == [4, 4]
+    assert_same_weights(runs[1].encoder, runs[0].encoder)
+    moved = np.abs(arrays(runs[0].encoder)[0] - arrays(small_pair)[0]).max()
+    assert moved > 0.001
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_mixed_precision_trains_float32_weights(
     data: Path, small_pair: DualEncoder, tmp_path: Path, precision: str

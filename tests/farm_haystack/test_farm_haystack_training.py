@@ -1,0 +1,91 @@
+"""The retriever trains with DensePassageRetriever's parameters."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from haystack.nodes import DensePassageRetriever
+from haystack.utils.early_stopping import EarlyStopping
+
+from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
+
+WORDS = "river city tower first query passage".split()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six questions as DPR JSON, to train, to evaluate and to test on."""
+    folder = tmp_path_factory.mktemp("dpr")
+    records = [
+        {
+            "question": f"who wrote the {word}",
+            "answers": [word],
+            "positive_ctxs": [{"title": word, "text": f"the {word} of title"}],
+            "negative_ctxs": [],
+            "hard_negative_ctxs": [{"title": word, "text": "not it"}],
+        }
+        for word in WORDS
+    ]
+    for name in ("train.json", "dev.json", "test.json"):
+        (folder / name).write_text(json.dumps(records))
+    return folder
+
+
+def test_the_parameters_are_those_of_dense_passage_retriever() -> None:
+    expected = inspect.signature(DensePassageRetriever.train).parameters
+    found = inspect.signature(TinyDPRRetriever.train).parameters
+    assert list(found) == list(expected)
+    for name in found.keys() - {"checkpoint_root_dir"}:
+        assert found[name].default == expected[name].default
+    assert Path(found["checkpoint_root_dir"].default) == expected["checkpoint_root_dir"].default
+
+
+def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_directory: Path, tmp_path: Path) -> None:
+    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
+    before = retriever.embed_queries(["who wrote the river"])
+    retriever.train(
+        str(data_dir),
+        "train.json",
+        dev_filename="dev.json",
+        test_filename="test.json",
+        batch_size=2,
+        grad_acc_steps=2,
+        n_epochs=2,
+        learning_rate=1e-3,
+        num_warmup_steps=0,
+        evaluate_every=1,
+        early_stopping=EarlyStopping(patience=5),
+        save_dir=str(tmp_path / "saved"),
+        query_encoder_save_dir="q",
+        passage_encoder_save_dir="p",
+        checkpoint_root_dir=tmp_path / "checkpoints",
+        checkpoint_every=1,
+    )
+    after = retriever.embed_queries(["who wrote the river"])
+    assert np.abs(after - before).max() > 1e-4
+    loaded = TinyDPRRetriever.load(tmp_path / "saved", query_encoder_dir="q", passage_encoder_dir="p")
+    np.testing.assert_allclose(loaded.embed_queries(["who wrote the river"]), after, atol=1e-6)
+    assert list((tmp_path / "checkpoints").iterdir())
+    params = retriever._component_config["params"]
+    assert params["query_embedding_model"] == str(tmp_path / "saved" / "q")
+    assert "model" not in params
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_positives": 2},
+        {"optimizer_name": "Adam"},
+        {"optimizer_correct_bias": False},
+        {"multiprocessing_strategy": "fork"},
+        {"max_processes": 0},
+        {"grad_acc_steps": 0},
+    ],
+)
+def test_values_that_cannot_be_had_are_refused(data_dir: Path, pair_directory: Path, changes: dict[str, Any]) -> None:
+    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        retriever.train(str(data_dir), "train.json", **changes)
