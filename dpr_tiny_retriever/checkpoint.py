@@ -19,7 +19,7 @@ from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.files import read_json, write_json
 from dpr_tiny_retriever.presets import Pooling, Similarity
 from dpr_tiny_retriever.sidecars import read_sidecars, write_sidecars
-from dpr_tiny_retriever.weight_files import Array, read_tensors
+from dpr_tiny_retriever.weight_files import Array, read_tensors, write_safetensors
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,6 @@ def write_checkpoint(
     similarity: Similarity,
 ) -> None:
     """Write config.json, model.safetensors and the sentence-transformers sidecars into an existing folder."""
-    from safetensors.numpy import save_file
-
     fields = {field.name for field in dataclasses.fields(config)}
     record = {name: getattr(config, name) for name in sorted(fields - _OURS)} | {
         "architectures": ["BertModel"],
@@ -90,7 +88,7 @@ def write_checkpoint(
     tensors = _take_apart(config, weights)
     dense = {name: tensor for name, tensor in tensors.items() if name.startswith(("pooler.", "encode_proj."))}
     inside = {name: tensor for name, tensor in tensors.items() if not name.startswith("encode_proj.")}
-    save_file(inside, str(directory / "model.safetensors"), metadata={"format": "pt"})
+    write_safetensors(directory / "model.safetensors", inside)
     write_sidecars(
         directory,
         width=config.hidden_size,

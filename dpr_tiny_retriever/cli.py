@@ -40,7 +40,7 @@ def _quiet_native_log() -> Iterator[None]:
     """Drop what TensorFlow's native code writes on its way up; Python's standard error stays as it is."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    kept = os.dup(2)
+    former, kept = sys.stderr, os.dup(2)
     sys.stderr = os.fdopen(kept, "w", buffering=1, closefd=False)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -49,4 +49,4 @@ def _quiet_native_log() -> Iterator[None]:
         yield
     finally:
         os.dup2(kept, 2)
-        sys.stderr = sys.__stderr__
+        sys.stderr = former

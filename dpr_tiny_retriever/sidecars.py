@@ -13,7 +13,7 @@ import numpy as np
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.files import read_json, write_json
 from dpr_tiny_retriever.presets import Pooling, Similarity
-from dpr_tiny_retriever.weight_files import Array, read_safetensors
+from dpr_tiny_retriever.weight_files import Array, read_safetensors, write_safetensors
 
 _TANH = "torch.nn.modules.activation.Tanh"
 _IDENTITY = "torch.nn.modules.linear.Identity"
@@ -73,8 +73,6 @@ def write_sidecars(
     dense: Mapping[str, Array],
 ) -> None:
     """Write the sidecar files of an encoder; width is its tokens', dense its pooler and projection if any."""
-    from safetensors.numpy import save_file
-
     modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
     chosen = "pooling_mode_mean_tokens" if pooling == "mean" else "pooling_mode_cls_token"
     flags = {flag: flag == chosen for flag in _FLAGS}
@@ -89,7 +87,7 @@ def write_sidecars(
         record = {**shape, "bias": True, "activation_function": activation}
         write_json(directory / folder / "config.json", record)
         tensors = {"linear.weight": weight, "linear.bias": bias}
-        save_file(tensors, str(directory / folder / "model.safetensors"))
+        write_safetensors(directory / folder / "model.safetensors", tensors)
     if normalize:
         modules.append(("Normalize", f"{len(modules)}_Normalize"))
     write_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +24,14 @@ _TAIL = re.compile(
 _RENAMED = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
 #: What an encoder has no use for: the heads of pre-training, and a buffer that counts up from 0.
 _UNUSED = re.compile(r"cls[./](?:predictions|seq_relationship)[./]|position_ids$")
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Array]) -> None:
+    """Write tensors under their names, readable by whoever may read the file beside them, config.json."""
+    from safetensors.numpy import save_file
+
+    save_file(dict(tensors), str(path), metadata={"format": "pt"})
+    shutil.copymode(path.with_name("config.json"), path)  # safetensors writes for the owner alone
 
 
 def read_tensors(directory: Path) -> dict[str, Array]:

@@ -9,9 +9,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from dpr_tiny_retriever import DualEncoder
+from dpr_tiny_retriever.weight_files import write_safetensors
 
 _LIMIT = 20_000_000  # bytes
 
@@ -30,8 +31,7 @@ def main() -> None:
     pair.passage_encoder.save_pretrained(options.output)
     weights = options.output / "model.safetensors"
     halved = {name: array.astype(np.float16) for name, array in load_file(weights).items()}
-    save_file(halved, weights, metadata={"format": "pt"})
-    weights.chmod(0o644)  # safetensors writes for the owner alone
+    write_safetensors(weights, halved)
     card = options.pair / "README.md"
     if card.exists():
         (options.output / "README.md").write_bytes(card.read_bytes())

@@ -21,7 +21,7 @@ except ImportError as error:
     found = "found none:"
     with suppress(PackageNotFoundError):
         found = f"found haystack-ai {version('haystack-ai')}, which excludes it: uninstall that, then"
-    if found == "found none:" and error.name != "haystack":
+    if found == "found none:" and (error.name or "").split(".")[0] != "haystack":
         raise  # it is there, and what it needs is not
     raise MissingExtraError(
         f'TinyDPRRetriever needs farm-haystack 1.26; {found} pip install "dpr-tiny-retriever[farm-haystack]"'

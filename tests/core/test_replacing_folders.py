@@ -135,6 +135,11 @@ def test_where_folders_cannot_be_exchanged_at_once_it_is_done_in_two_steps(
     assert os.listdir(tmp_path) == ["pair"]
 
 
+def test_what_cannot_have_two_names_is_copied(tmp_path: Path) -> None:
+    files._link("/proc/version", tmp_path / "version")  # of another file system
+    assert (tmp_path / "version").read_text() == Path("/proc/version").read_text()
+
+
 SAVING = """
 import itertools, sys
 from dpr_tiny_retriever import DualEncoder

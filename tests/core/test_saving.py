@@ -164,6 +164,12 @@ def test_what_is_saved_is_readable_to_whom_a_new_folder_is(encoder: Encoder, tmp
     assert (tmp_path / "usual").stat().st_mode & 0o777 == 0o750
 
 
+def test_the_weights_are_readable_to_whom_their_configuration_is(pair: DualEncoder, tmp_path: Path) -> None:
+    pair.save_pretrained(tmp_path / "saved")
+    files = [path for path in (tmp_path / "saved").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "saved/query_encoder/config.json").stat().st_mode}
+
+
 def test_a_file_in_the_way_is_refused_and_kept(encoder: Encoder, tmp_path: Path) -> None:
     (tmp_path / "pair").write_text("mine")
     with pytest.raises(NotADirectoryError, match=r"pair is a file; expected a folder"):

@@ -201,3 +201,22 @@ def test_special_tokens_may_have_other_names(tmp_path: Path) -> None:
         tmp_path / "tokenizer_config.json", {"cls_token": "<s>", "sep_token": {"content": "</s>", "lstrip": False}}
     )
     assert ours(load_tokenizer(tmp_path), "", "city", 8)[0] == [2, 4, 3]
+
+
+def vocabulary_only(folder: Path, target: Path, kind: str) -> Path:
+    shutil.copy(folder / "vocab.txt", target)
+    write_json(target / "config.json", {"model_type": "bert"})
+    write_json(target / "tokenizer_config.json", {"tokenizer_class": kind})
+    return target
+
+
+def test_a_tokenizer_of_another_class_is_converted_by_transformers(folder: Path, tmp_path: Path) -> None:
+    converted = load_tokenizer(vocabulary_only(folder, tmp_path, "ElectraTokenizer"))
+    text = "The City, naïve [MASK]"
+    assert ours(converted, "x.y", text, 64) == reference(folder, "x.y", text, 64)
+
+
+@pytest.mark.parametrize("kind", ["BertJapaneseTokenizer", "CanineTokenizer"])
+def test_a_tokenizer_that_splits_words_in_its_own_way_is_refused(folder: Path, tmp_path: Path, kind: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"found a {kind}, which has no fast form; expected tokenizer.json"):
+        load_tokenizer(vocabulary_only(folder, tmp_path, kind))

@@ -86,3 +86,8 @@ def test_a_model_of_one_segment_takes_titles(tmp_path: Path, texts: list[tuple[s
         "embeddings.token_type_embeddings.weight": np.repeat(arrays["embeddings.token_type_embeddings.weight"], 2, 0)
     }
     np.testing.assert_allclose(vectors, reference(tmp_path, record, two, texts, pooling="pooler"), rtol=0, atol=1e-5)
+
+
+def test_weights_without_a_pooler_cannot_be_pooled_by_it(encoder: Encoder) -> None:
+    with pytest.raises(ValueError, match="pooling is 'pooler', but these weights have none; expected one, or 'cls'"):
+        Encoder(encoder.config, encoder.weights._replace(pooler=None), encoder.tokenizer, max_length=16)
