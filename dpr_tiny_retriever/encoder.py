@@ -8,41 +8,33 @@ import itertools
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from dpr_tiny_retriever import __version__
-from dpr_tiny_retriever.batching import Batch, batches
-from dpr_tiny_retriever.bert import BertConfig, BertWeights, encode
+from dpr_tiny_retriever.architecture import BertConfig, BertWeights, tensors_of
 from dpr_tiny_retriever.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.files import replaced_folder
+from dpr_tiny_retriever.forward import Forward, Vectors
 from dpr_tiny_retriever.hub import Source, resolve
-from dpr_tiny_retriever.passage import PassageLike, as_passages, as_queries
+from dpr_tiny_retriever.passage import PassageLike, as_passages, as_queries, iterated_passages
 from dpr_tiny_retriever.presets import DEFAULT_MAX_LENGTH, Pooling, Side, Similarity
-from dpr_tiny_retriever.tokenization import PairTokenizer, load_tokenizer, save_tokenizer
+from dpr_tiny_retriever.tokenization import PairTokenizer, Tokens, load_tokenizer, save_tokenizer
 
 logger = logging.getLogger(__name__)
 
-Vectors: TypeAlias = NDArray[np.float32]
 Model: TypeAlias = "str | os.PathLike[str] | None"
 
-#: Padded tokens in one batch: enough to fill the products, few enough to stay in a processor's cache.
-TOKEN_BUDGET = 8192
-#: Texts tokenised and sorted together; what encoding holds in memory beside its input and output.
-CHUNK = 8192
+#: Texts tokenised and sorted together; two such blocks are what encoding holds in memory beside its input and output.
+BLOCK = 4096
 #: Above this many texts a progress bar is shown, unless the caller says otherwise.
 _LONG_WORK = 1000
-_STREAMS = min(os.cpu_count() or 1, 8)
 
 
 class Encoder:
@@ -71,7 +63,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.max_length = _checked_length(max_length, config)
         self.similarity: Similarity = similarity
-        self._forward = _compile(config, weights)
+        self._forward = Forward(config, weights)
         self._origin: dict[str, Any] | None = None
         self._truncated = 0
         self._lock = threading.Lock()
@@ -129,9 +121,28 @@ class Encoder:
         """
         return self._encode(as_passages(passages), batch_size, show_progress)
 
-    def warm_up(self) -> None:
-        """Do now what only a first call has to do, so that it is as fast as every other."""
+    def stream(
+        self,
+        passages: Iterable[PassageLike],
+        *,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
+    ) -> Iterator[Vectors]:
+        """Encode any number of texts in bounded memory: yield blocks of float32 [at most 4096, embedding_dim].
+
+        Blocks come in the caller's order, and passages is read only some blocks ahead. The first bad item raises when
+        its block is read; what was yielded before stays good. Otherwise as encode.
+        """
+        yield from self._blocks(iterated_passages(passages), batch_size, show_progress is True, None)
+
+    def warm_up(self, *, bulk: bool = True) -> None:
+        """Do now what only a first call has to do, so that it is as fast as every other.
+
+        bulk=False readies what few texts at a time need, such as questions, and does not load TensorFlow.
+        """
         self._encode([("", "")], None, False)
+        if bulk:
+            self._forward.graph()
 
     def with_max_length(self, max_length: int) -> Encoder:
         """The same model cut at another length; weights and graph are shared."""
@@ -150,10 +161,9 @@ class Encoder:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((__version__, self.config, self.max_length, self.tokenizer.text_segment)).encode())
         digest.update(self.tokenizer.tokenizer.to_str().encode())
-        for array in tf.nest.flatten(self.weights):
-            if array is not None:
-                digest.update(repr((array.shape, array.dtype.str)).encode())
-                digest.update(np.ascontiguousarray(array).data)
+        for array in tensors_of(self.weights):
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
@@ -173,33 +183,38 @@ class Encoder:
         save_tokenizer(self.tokenizer, folder, self.max_length)
 
     def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
+        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
+        shown = len(pairs) > _LONG_WORK if show_progress is None else show_progress
+        filled = 0
+        for block in self._blocks(iter(pairs), batch_size, shown, len(pairs)):
+            vectors[filled : filled + len(block)] = block
+            filled += len(block)
+        return vectors
+
+    def _blocks(
+        self, pairs: Iterator[tuple[str, str]], batch_size: int | None, shown: bool, total: int | None
+    ) -> Iterator[Vectors]:
         if batch_size is not None and not _is_whole(batch_size):
             raise TypeError(f"batch_size is {batch_size!r}; expected a whole number or None")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected at least 1, or None for as many as are fast")
-        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
+        if not shown:  # a bar costs as much as a question
+            yield from self._forward(self._tokens(pairs), batch_size=batch_size)
+            return
+        with tqdm(total=total, unit=" texts") as progress:
+            yield from self._forward(self._tokens(pairs), batch_size=batch_size, done=progress.update)
 
-        def work(batch: Batch) -> int:
-            vectors[batch.rows] = self._forward(batch.token_ids, batch.lengths, batch.text_starts)
-            return len(batch.rows)
-
-        hidden = len(pairs) <= _LONG_WORK if show_progress is None else not show_progress
-        with tqdm(total=len(pairs), unit=" texts", disable=hidden) as progress:
-            for done in _in_streams(work, self._batches(pairs, batch_size)):
-                progress.update(done)
-        return vectors
-
-    def _batches(self, pairs: list[tuple[str, str]], batch_size: int | None) -> Iterator[Batch]:
-        truncated = 0
-        for start in range(0, len(pairs), CHUNK):
-            tokens = self.tokenizer(pairs[start : start + CHUNK], self.max_length)
+    def _tokens(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
+        truncated = texts = 0
+        while block := list(itertools.islice(pairs, BLOCK)):
+            tokens = self.tokenizer(block, self.max_length)
             truncated += tokens.truncated
-            for batch in batches(tokens, token_budget=TOKEN_BUDGET, batch_size=batch_size):
-                yield batch._replace(rows=start + batch.rows)
+            texts += len(block)
+            yield tokens
         if truncated:
             with self._lock:
                 self._truncated += truncated
-            logger.info("%d of %d texts were cut to %d tokens", truncated, len(pairs), self.max_length)
+            logger.info("%d of %d texts were cut to %d tokens", truncated, texts, self.max_length)
 
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
         if self._origin is not None:
@@ -310,10 +325,20 @@ class DualEncoder:
         """Encode Passage, (title, text) or plain str to float32 [n, embedding_dim]; options as for Encoder.encode."""
         return self.passage_encoder.encode(passages, batch_size=batch_size, show_progress=show_progress)
 
-    def warm_up(self) -> None:
-        """Do now what only the first calls have to do."""
-        self.query_encoder.warm_up()
-        self.passage_encoder.warm_up()
+    def stream_passages(
+        self,
+        passages: Iterable[PassageLike],
+        *,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
+    ) -> Iterator[Vectors]:
+        """Encode any number of passages in bounded memory, block by block; see Encoder.stream."""
+        return self.passage_encoder.stream(passages, batch_size=batch_size, show_progress=show_progress)
+
+    def warm_up(self, *, bulk: bool = True) -> None:
+        """Do now what only first calls have to do: of questions and, unless bulk=False, of many passages."""
+        self.query_encoder.warm_up(bulk=False)
+        self.passage_encoder.warm_up(bulk=bulk)
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write query_encoder/ and passage_encoder/ into a folder, both or neither.
@@ -369,39 +394,6 @@ def _load(
             length = min(stated, checkpoint.config.max_position_embeddings)
         encoders[side] = encoder.with_max_length(length)
     return encoders
-
-
-def _in_streams(work: Callable[[Batch], int], items: Iterator[Batch]) -> Iterator[int]:
-    """Do the work in as many threads as there are processors, few batches ahead of the slowest.
-
-    Two small products side by side keep two processors busier than one product split between them.
-    """
-    ahead = list(itertools.islice(items, 2))
-    if len(ahead) < 2:
-        yield from map(work, ahead)
-        return
-    running: deque[Future[int]] = deque()
-    with ThreadPoolExecutor(_STREAMS, thread_name_prefix="dpr-tiny") as pool:
-        for item in itertools.chain(ahead, items):
-            running.append(pool.submit(work, item))
-            if len(running) > 2 * _STREAMS:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-
-
-def _compile(config: BertConfig, weights: BertWeights) -> Callable[..., Any]:
-    """The forward pass as one graph for every batch size and length, its weights held as constants."""
-    constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
-    ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-
-    @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
-    def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
-        return encode(constants, config, token_ids, lengths, text_starts)
-
-    # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
-    forward.get_concrete_function()
-    return forward  # type: ignore[no-any-return]
 
 
 def _checked_length(max_length: int, config: BertConfig) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,8 +37,13 @@ def as_passages(passages: Iterable[PassageLike]) -> list[tuple[str, str]]:
 
     Raises TypeError or, for a text that is not valid Unicode, ValueError that names the position.
     """
+    return list(iterated_passages(passages))
+
+
+def iterated_passages(passages: Iterable[PassageLike]) -> Iterator[tuple[str, str]]:
+    """As as_passages, one passage at a time; what cannot be iterated over raises at once."""
     _refuse_single(passages, "passages")
-    return [_as_pair(passage, position) for position, passage in enumerate(passages)]
+    return (_as_pair(passage, position) for position, passage in enumerate(passages))
 
 
 def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 from dpr_tiny_retriever.evaluation.corpus import Corpus, Distinct, blocks
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.encoder import DualEncoder, Encoder, Vectors
+    from dpr_tiny_retriever.encoder import DualEncoder, Encoder
+from dpr_tiny_retriever.forward import Vectors
 
 SHARD_SIZE = 2048  # passages: what a kill loses at most
 

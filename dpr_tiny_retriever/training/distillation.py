@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever.encoder import DualEncoder, Vectors
+from dpr_tiny_retriever.encoder import DualEncoder
 from dpr_tiny_retriever.evaluation.records import DataError, Place, read_records
+from dpr_tiny_retriever.forward import Vectors
 from dpr_tiny_retriever.presets import Similarity
 from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
 

@@ -9,8 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.bert import BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm, encode
-from dpr_tiny_retriever.encoder import DualEncoder, Encoder, Model, Vectors
+from dpr_tiny_retriever.architecture import BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm
+from dpr_tiny_retriever.bert import encode
+from dpr_tiny_retriever.encoder import DualEncoder, Encoder, Model
+from dpr_tiny_retriever.forward import Vectors
 from dpr_tiny_retriever.presets import Pooling
 
 Array = NDArray[np.float32]

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dpr_tiny_retriever.bert import BertConfig, BertWeights, encode
+from dpr_tiny_retriever.architecture import BertConfig, BertWeights, tensors_of
+from dpr_tiny_retriever.bert import encode
 
 Tensor = Any
 
@@ -55,7 +56,7 @@ class Tower(keras.layers.Layer):  # type: ignore[misc]
         self._products_dtype = tf.as_dtype(compute_dtype)
         self._paths: list[str] = []
         self._shape = _numbered(weights, self._paths)
-        arrays: list[Any] = [leaf for leaf in tf.nest.flatten(weights) if leaf is not None]
+        arrays = list(tensors_of(weights))
         for path, array in zip(self._paths, arrays, strict=True):
             self.add_weight(
                 shape=array.shape, initializer=keras.initializers.Constant(array), name=path.replace(".", "_")

@@ -34,3 +34,12 @@ def texts() -> list[tuple[str, str]]:
         ("tabs\tand\nlines", "nothing\u200bwide\u00a0and\x00null"),
         ("", "x" * 500),
     ]
+
+
+@pytest.fixture(params=["numpy", "graph"])
+def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which of the two implementations encodes, whatever the work."""
+    enough = {"numpy": 1 << 40, "graph": 0}[request.param]
+    monkeypatch.setattr("dpr_tiny_retriever.forward._FEW", enough)
+    monkeypatch.setattr("dpr_tiny_retriever.forward._FEW_AT_FIRST", enough)
+    return str(request.param)

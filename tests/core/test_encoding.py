@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,16 +123,20 @@ def test_progress_is_shown_for_long_work_or_when_asked_for(encoder: Encoder) -> 
     assert "3/3" in shown(encoder, 3, True)
 
 
-def test_other_lengths_and_batch_sizes_need_no_new_graph(pair_directory: Path) -> None:
+def test_other_lengths_and_batch_sizes_need_no_new_graph(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpr_tiny_retriever.forward._FEW", 0)
     encoder = Encoder.from_pretrained(pair_directory, side="passage")
     encoder.warm_up()
-    traced = encoder._forward.experimental_get_tracing_count()
+    graph = encoder._forward.graph()
+    traced = graph.experimental_get_tracing_count()
     for count, length in ((1, 1), (1, 7), (2, 3), (5, 90), (33, 12)):
         encoder.encode([("the " * length, "city")] * count)
         encoder.encode(["the " * length] * count, batch_size=3)
-    assert encoder._forward.experimental_get_tracing_count() == traced
-    encoder.with_max_length(16).encode(["the city"])
-    assert encoder._forward.experimental_get_tracing_count() == traced
+    assert graph.experimental_get_tracing_count() == traced == 1
+    shorter = encoder.with_max_length(16)
+    shorter.encode(["the city"])
+    assert shorter._forward.graph() is graph
+    assert graph.experimental_get_tracing_count() == traced
 
 
 def test_another_length_shares_the_model(encoder: Encoder) -> None:
@@ -179,3 +186,55 @@ def test_warming_up_changes_nothing_and_may_be_repeated(pair_directory: Path) ->
     warm.warm_up()
     np.testing.assert_array_equal(warm.encode_queries(["the city"]), cold.encode_queries(["the city"]))
     assert warm.query_encoder.truncated == 0
+
+
+def test_a_stream_gives_the_vectors_of_the_whole_in_blocks(encoder: Encoder) -> None:
+    texts = [("the tower", sentence) for sentence in SENTENCES] * 45
+    blocks = list(encoder.stream(iter(texts)))
+    assert [len(block) for block in blocks] == [4096, 4096, len(texts) - 8192]
+    np.testing.assert_allclose(np.concatenate(blocks), encoder.encode(texts), rtol=0, atol=1e-5)
+    assert list(encoder.stream([])) == []
+
+
+def test_a_stream_is_read_few_blocks_ahead(encoder: Encoder) -> None:
+    """So that a corpus of any size needs the memory of a few blocks."""
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "the city"
+
+    blocks = encoder.stream(endless())
+    for number in range(1, 4):
+        assert next(blocks).shape == (4096, encoder.embedding_dim)
+        assert taken <= (number + 2) * 4096
+    blocks.close()
+
+
+def test_a_bad_item_of_a_stream_costs_no_block_before_it(encoder: Encoder) -> None:
+    blocks = encoder.stream(["the city"] * 3 * 4096 + [None])  # type: ignore[list-item]
+    assert next(blocks).shape == (4096, encoder.embedding_dim)
+    with pytest.raises(TypeError, match="passage 12288 is None; expected Passage"):
+        list(blocks)
+    with pytest.raises(TypeError, match="passages is str"):
+        next(encoder.stream("the city"))
+
+
+def test_little_work_needs_no_tensorflow_and_much_work_is_done_by_it(pair_directory: Path) -> None:
+    script = f"""
+import sys
+from dpr_tiny_retriever import DualEncoder
+pair = DualEncoder.from_pretrained({str(pair_directory)!r})
+pair.warm_up(bulk=False)
+for _ in range(1000):
+    pair.encode_queries(["who wrote the first text " * 12])
+pair.encode_passages([("the tower", "the city " * 40)] * 10)
+print("tensorflow" in sys.modules)
+for _ in range(12):
+    pair.encode_passages([("the tower", "the city " * 40)] * 100)
+print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from dpr_tiny_retriever import DualEncoder, Encoder
-from dpr_tiny_retriever.bert import Dense
+from dpr_tiny_retriever.architecture import Dense
 
 TEXTS = ["the city", ("the tower", "of the river"), "naïve 日本 " * 200, ""]
 

@@ -24,6 +24,7 @@ def reference(
     return np.stack([reference_bert.encode(record, arrays, one.ids, one.type_ids, **how) for one in encodings])
 
 
+@pytest.mark.usefixtures("arithmetic")
 @pytest.mark.parametrize(
     ("changes", "how"),
     [
@@ -38,6 +39,8 @@ def reference(
         ({"width": 48, "heads": 3, "intermediate_size": 100}, {"pooling": "mean"}),
         ({"width": 32, "heads": 1}, {"pooling": "cls"}),
         ({"width": 32, "hidden_act": "gelu_new"}, {"pooling": "cls"}),
+        ({"width": 32, "hidden_act": "gelu_pytorch_tanh"}, {"pooling": "cls"}),
+        ({"width": 32, "hidden_act": "swish"}, {"pooling": "cls"}),
         ({"width": 32, "hidden_act": "relu"}, {"pooling": "cls"}),
         ({"width": 32, "hidden_act": "silu"}, {"pooling": "cls"}),
         ({"width": 32, "hidden_act": "tanh"}, {"pooling": "cls"}),
@@ -76,6 +79,7 @@ def test_weights_matter_everywhere(tmp_path: Path) -> None:
         assert np.abs(after - before).max() > 1e-3, name
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_a_model_of_one_segment_takes_titles(tmp_path: Path, texts: list[tuple[str, str]]) -> None:
     record = bert_record(width=32, type_vocab_size=1)
     arrays = bert_arrays(record)

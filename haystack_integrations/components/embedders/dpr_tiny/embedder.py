@@ -68,8 +68,8 @@ class TinyDPREmbedder:
         return self._load().embedding_dim
 
     def warm_up(self) -> None:
-        """Load the model, the first time only; run() does so too. Any thread may call it."""
-        self._load()
+        """Load the model and whatever else a first run has to wait for; run() loads it too. Any thread may call it."""
+        self._load().warm_up(bulk=self.side == "passage")
 
     async def warm_up_async(self) -> None:
         """Load the model without holding up the event loop."""
@@ -95,7 +95,7 @@ class TinyDPREmbedder:
         if self._encoder is None:
             with _loading:
                 if self._encoder is None:
-                    from dpr_tiny_retriever import Encoder  # imports TensorFlow, which takes seconds
+                    from dpr_tiny_retriever import Encoder
 
                     encoder = Encoder.from_pretrained(
                         self.model,
@@ -107,6 +107,5 @@ class TinyDPREmbedder:
                         pooling=self.pooling,
                         normalize=self.normalize_embeddings,
                     )
-                    encoder.warm_up()
                     self._encoder = encoder
         return self._encoder

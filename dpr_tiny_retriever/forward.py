@@ -1,0 +1,122 @@
+"""Token ids -> vectors: in numpy for few, in a TensorFlow graph over many threads for the rest."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.architecture import BertConfig, BertWeights
+from dpr_tiny_retriever.batching import Batch, batches
+from dpr_tiny_retriever.light import LightBert
+from dpr_tiny_retriever.tokenization import Tokens
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+#: Padded tokens in one batch: enough to fill the products, few enough to stay in a processor's cache.
+TOKEN_BUDGET = 8192
+#: Up to so many tokens at once numpy is as fast as the graph; up to the second number, in larger pieces and all
+#: together, faster than importing TensorFlow. Both are of two layers of width 128; more arithmetic a token lowers them.
+_FEW, _FEW_AT_FIRST = 512, 65536
+_THEIR_COST = 2 * 128**2
+_STREAMS = min(os.cpu_count() or 1, 8)
+
+
+class Forward:
+    """The forward pass of one BERT, on whichever of two implementations is faster for the work.
+
+    Thread-safe. TensorFlow is imported, and the graph made, when the first work is large enough for it.
+    """
+
+    def __init__(self, config: BertConfig, weights: BertWeights) -> None:
+        if config.pooling == "pooler" and weights.pooler is None:
+            raise ValueError("pooling is 'pooler', but these weights have none; expected one, or 'cls' or 'mean'")
+        self._config = config
+        self._weights = weights
+        self._light = LightBert(config, weights)
+        self._cost = max(config.num_hidden_layers, 1) * config.hidden_size**2 / _THEIR_COST
+        self._graph: Any = None
+        self._so_far = 0
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, chunks: Iterable[Tokens], *, batch_size: int | None = None, done: Callable[[int], object] = lambda _: None
+    ) -> Iterator[Vectors]:
+        """Yield the vectors [n, embedding_dim] of each chunk, in order, while further ones are made ready.
+
+        Two chunks are worked on at once. batch_size is the most texts that a batch may hold; done is told of every
+        few texts that are finished.
+        """
+        underway: deque[tuple[Vectors, list[Future[int]]]] = deque()
+        pool: ThreadPoolExecutor | None = None
+        try:
+            for tokens in chunks:
+                if self._is_little(tokens):
+                    vectors, futures = self._light.encode(tokens), []
+                    done(len(vectors))
+                else:
+                    pool = pool or ThreadPoolExecutor(_STREAMS, thread_name_prefix="dpr-tiny")
+                    vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
+                    work = functools.partial(_encode_into, vectors, self.graph())
+                    cut = batches(tokens, token_budget=TOKEN_BUDGET, batch_size=batch_size)
+                    futures = [pool.submit(work, batch) for batch in cut]
+                underway.append((vectors, futures))
+                if len(underway) == 2:
+                    yield _finished(*underway.popleft(), done)
+            while underway:
+                yield _finished(*underway.popleft(), done)
+        finally:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def graph(self) -> Any:
+        """The graph for every batch size and length, made once: bert.encode with the weights held as constants."""
+        if self._graph is None:
+            with self._lock:
+                if self._graph is None:
+                    self._graph = _compile(self._config, self._weights)
+        return self._graph
+
+    def _is_little(self, tokens: Tokens) -> bool:
+        """Whether numpy takes no longer, what has to be loaded for the graph included."""
+        cost = len(tokens.ids) * self._cost
+        if cost <= _FEW:
+            return True
+        if self._graph is None:
+            self._so_far += int(cost)
+        return self._graph is None and self._so_far <= _FEW_AT_FIRST
+
+
+def _encode_into(vectors: Vectors, graph: Any, batch: Batch) -> int:
+    vectors[batch.rows] = graph(batch.token_ids, batch.lengths, batch.text_starts)
+    return len(batch.rows)
+
+
+def _finished(vectors: Vectors, futures: list[Future[int]], done: Callable[[int], object]) -> Vectors:
+    for future in futures:
+        done(future.result())
+    return vectors
+
+
+def _compile(config: BertConfig, weights: BertWeights) -> Any:
+    import tensorflow as tf
+
+    from dpr_tiny_retriever.bert import encode
+
+    constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
+    ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
+    def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
+        return encode(constants, config, token_ids, lengths, text_starts)
+
+    # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
+    forward.get_concrete_function()
+    return forward
