@@ -43,11 +43,15 @@ _SCORES_AT_ONCE = 1 << 22  # 16 MB of float32
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a system found for each query, and how long its parts took, in seconds."""
+    """What a system found for each query, and how long its parts took, in seconds.
+
+    least is the lowest score that a passage can have, None where there is no such bound.
+    """
 
     hits: Hits
     seconds: dict[str, float]
     notes: list[str] = field(default_factory=list)
+    least: float | None = None
 
 
 class System(Protocol):
@@ -105,7 +109,8 @@ class Dense:
             clock.lap(f"{self.index} index and search")
             shares = ", ".join(f"{kept_share(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
             notes.append(f"the {self.index} index keeps {shares} nearest passages of the exact search")
-        return Ranking(hits, clock.laps, notes)
+        bounded = self.metric == "cosine" or (self.metric == "dot" and self.encoder.normalize)
+        return Ranking(hits, clock.laps, notes, -1.0 if bounded else None)
 
 
 class BM25:
@@ -150,7 +155,7 @@ class BM25:
         clock.lap("search")
         hits = Hits(np.concatenate([hits.rows for hits in found]), np.concatenate([hits.scores for hits in found]))
         counted = f"lower-cased words of title and text, without {len(STOP_WORDS)} function words"
-        return Ranking(hits, clock.laps, [f"k1 {self.k1}, b {self.b}, {counted}"])
+        return Ranking(hits, clock.laps, [f"k1 {self.k1}, b {self.b}, {counted}"], 0.0)
 
 
 def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
@@ -160,19 +165,25 @@ def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
 
 
 def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.5) -> Ranking:
-    """Convex combination of scores (Bruch et al. 2023), each scaled to 0 ... 1 over what a query found."""
+    """Convex combination of scores, each scaled by its best and by the least that it can be (Bruch et al. 2023, TMM).
+
+    That is 0 for BM25 and -1 for a cosine; a dense score without such a bound is scaled by the least that was found.
+    """
     if not 0 <= dense_weight <= 1:
         raise ValueError(f"dense_weight is {dense_weight}; expected 0 (BM25 alone) to 1 (the dense system alone)")
-    gains = [partial(_scaled, weight=dense_weight), partial(_scaled, weight=1 - dense_weight)]
+    gains = [
+        partial(_scaled, weight=weight, least=ranking.least)
+        for ranking, weight in ((dense, dense_weight), (sparse, 1 - dense_weight))
+    ]
     return _combine(
-        [dense, sparse], gains, k, f"scores scaled to 0 ... 1 and added, dense ones with weight {dense_weight:g}"
+        [dense, sparse], gains, k, f"scores scaled by their bounds and added, dense ones with weight {dense_weight:g}"
     )
 
 
-def _scaled(scores: NDArray[np.float32], *, weight: float) -> NDArray[np.float64]:
+def _scaled(scores: NDArray[np.float32], *, weight: float, least: float | None) -> NDArray[np.float64]:
     if not len(scores):
         return np.zeros(0)
-    best, worst = float(scores[0]), float(scores[-1])
+    best, worst = float(scores[0]), float(scores[-1]) if least is None else least
     return weight * (scores.astype(np.float64) - worst) / (best - worst or 1.0)
 
 

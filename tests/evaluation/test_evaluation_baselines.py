@@ -84,13 +84,16 @@ def test_fusion_is_its_formula() -> None:
 
 
 def test_a_blend_is_its_formula() -> None:
-    def ranking(rows: list[int], scores: list[float]) -> Ranking:
-        return Ranking(Hits(np.array([rows], np.int32), np.array([scores], np.float32)), {})
+    def ranking(rows: list[int], scores: list[float], least: float | None = None) -> Ranking:
+        return Ranking(Hits(np.array([rows], np.int32), np.array([scores], np.float32)), {}, least=least)
 
     dense, sparse = ranking([3, 1, 0], [-1, -2, -5]), ranking([1, 2, -1], [8, 4, -np.inf])
     blended = blend(dense, sparse, 4, dense_weight=0.6).hits
     assert blended.rows.tolist() == [[1, 3, 0, 2]]
     np.testing.assert_allclose(blended.scores[0], [0.6 * 0.75 + 0.4, 0.6, 0, 0], atol=1e-7)
+    bounded = blend(ranking([3, 1], [0.5, 0.2], -1), ranking([1, 2], [8, 4], 0), 4, dense_weight=0.5).hits
+    assert bounded.rows.tolist() == [[1, 3, 2, -1]]
+    np.testing.assert_allclose(bounded.scores[0], [0.5 * 1.2 / 1.5 + 0.5, 0.5, 0.25, -np.inf], atol=1e-7)
     nothing = ranking([-1, -1], [-np.inf, -np.inf])
     assert blend(nothing, sparse, 2).hits.rows.tolist() == [[1, 2]]
     assert blend(ranking([5], [2]), nothing, 1).hits.rows.tolist() == [[5]]
