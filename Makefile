@@ -6,7 +6,7 @@ UV := $(TOOLS)/bin/uv
 NOX := $(TOOLS)/bin/nox
 DEMO := .venv
 
-.PHONY: demo test lint interop clean
+.PHONY: demo test lint interop bench clean
 
 ## Answer questions about the Python language reference: passages, scores and speed
 demo: $(DEMO)/.installed
@@ -23,6 +23,10 @@ lint: $(TOOLS)/.installed
 ## Load what is saved here with transformers 5 and sentence-transformers (installs torch)
 interop: $(TOOLS)/.installed
 	$(NOX) -s interop
+
+## Measure speed, memory and start beside the peers (installs torch), into bench-results/; make bench ARGS="--only queries"
+bench: $(TOOLS)/.installed
+	$(NOX) -s bench -- $(ARGS)
 
 ## Remove all environments
 clean:

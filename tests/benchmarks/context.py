@@ -1,0 +1,82 @@
+"""What every section of the benchmark is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import texts
+from models import BUNDLED, Model, prepare
+from peers import OURS, PeerError, Peers
+from tqdm import tqdm
+
+
+@dataclass
+class Context:
+    """The options of a run, its peers, models and texts, and what could not be measured."""
+
+    peers: Peers
+    work: Path
+    rounds: int
+    passages: int
+    questions: int
+    largest: int
+    model_names: list[str]
+    peer_names: list[str]
+    missing: list[str] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+    _models: dict[str, Model] = field(default_factory=dict)
+
+    def write_texts(self) -> None:
+        """Write what the workers read."""
+        tokenizer = texts.load_tokenizer(BUNDLED)
+        record = {
+            "passages": texts.passages(self.passages, tokenizer),
+            "questions": texts.questions(self.questions, tokenizer),
+        }
+        self.texts.write_text(json.dumps(record), encoding="utf-8")
+        short = {"passages": texts.sentences(5000, tokenizer), "questions": []}
+        self.short_texts.write_text(json.dumps(short), encoding="utf-8")
+
+    @property
+    def texts(self) -> Path:
+        """Passages and questions of realistic lengths."""
+        return self.work / "texts.json"
+
+    @property
+    def short_texts(self) -> Path:
+        """Short passages, for large numbers of them."""
+        return self.work / "short.json"
+
+    def model(self, name: str) -> Model:
+        """A pair, written when first asked for."""
+        if name not in self._models:
+            model = self._models[name] = prepare(name, self.work)
+            self.peers.call(OURS, "save", source=str(model.source), saved=str(model.saved))
+        return self._models[name]
+
+    def load(self, model: Model, names: Sequence[str]) -> dict[str, str]:
+        """Let these peers load a model; those that can, with what they say of how they will run it."""
+        ready = {}
+        for name in names:
+            tqdm.write(f"{model.name}: {name} loads")
+            folders = {"source": str(model.source), "saved": str(model.saved), "texts": str(self.texts)}
+            try:
+                ready[name] = self.peers.call(name, "load", **folders)
+                self.about |= self.peers.call(name, "about")
+            except PeerError as error:
+                self.missing.append(f"{name}, {model.name}: {error}")
+        return ready
+
+
+def in_turn(names: Sequence[str], turn: int) -> list[str]:
+    """The same names, each round with another one first."""
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def save(path: Path, record: Any) -> None:
+    path.write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -1,0 +1,114 @@
+"""Who is compared: each peer's environment and process, and calls to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+class PeerError(RuntimeError):
+    """A peer cannot do what it was asked."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A peer's environment below .nox, its module in workers/, and what its process must find in its environment."""
+
+    environment: str
+    module: str
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+OURS = "ours"
+KINDS = {
+    OURS: Kind("bench", "ours"),
+    "card": Kind("bench-card", "card", {"TF_USE_LEGACY_KERAS": "1"}),
+    "sentence-transformers": Kind("bench-torch", "sentence"),
+    "onnxruntime": Kind("bench-torch", "onnx"),
+    "farm-haystack": Kind("bench-farm-haystack", "farm"),
+    "numpy": Kind("bench", "machine"),
+    "frameworks": Kind("bench", "frameworks"),
+    "farm-haystack's adapter": Kind("bench-farm-adapter", "farm_adapter"),
+}
+
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def environment_of(kind: Kind) -> dict[str, str]:
+    """The variables that a peer's processes run with."""
+    return {**os.environ, **_QUIET, **kind.variables}
+
+
+class Peers:
+    """The running peers; each is started when it is first asked, and all end with the block."""
+
+    def __init__(self, environments: Path, pythons: dict[str, Path], cores: int, logs: Path) -> None:
+        """Interpreters are environments/NAME/bin/python, or as pythons says for an environment's name."""
+        self._environments = environments
+        self._pythons = pythons
+        self._cores = cores
+        self._logs = logs
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> Peers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+    def python(self, peer: str) -> Path:
+        """The interpreter of a peer's environment; our own where the controller itself runs in it."""
+        name = KINDS[peer].environment
+        python = self._pythons.get(name) or self._environments / name / "bin" / "python"
+        if not python.exists() and name == KINDS[OURS].environment:
+            return Path(sys.executable)
+        if not python.exists():
+            raise PeerError(f"there is no environment {name}; make bench makes it")
+        return python
+
+    def call(self, peer: str, method: str, **arguments: Any) -> Any:
+        """Let a peer do one thing and wait for its answer."""
+        process = self._processes.get(peer)
+        if process is None:
+            process = self._processes[peer] = self._start(peer)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            print(json.dumps({"method": method, "arguments": arguments}), file=process.stdin, flush=True)
+            answer = json.loads(process.stdout.readline() or '{"error": "the process has ended"}')
+        except BrokenPipeError:
+            answer = {"error": "the process has ended"}
+        if "error" in answer:
+            raise PeerError(f"{answer['error']} (see {self._log(peer)})")
+        return answer["answer"]
+
+    def _log(self, peer: str) -> Path:
+        return self._logs / f"{KINDS[peer].module}.log"
+
+    def _start(self, peer: str) -> subprocess.Popen[str]:
+        kind = KINDS[peer]
+        with self._log(peer).open("w") as log:
+            return subprocess.Popen(
+                [self.python(peer), HERE / "worker.py", kind.module, str(self._cores)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment_of(kind),
+            )

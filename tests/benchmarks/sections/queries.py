@@ -1,0 +1,47 @@
+"""The time of one question at a time, by peer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from context import Context, in_turn
+from peers import OURS
+from rows import Ratio, Row
+from tqdm import tqdm
+
+SECTION = "queries"
+PEERS = ("sentence-transformers", "onnxruntime")
+BLOCK = 50
+
+
+def measure(context: Context) -> dict[str, Any]:
+    """By model and peer: seconds of each question, in blocks that the peers take in turn."""
+    found = {}
+    for name in context.model_names:
+        ready = list(context.load(context.model(name), [OURS, *(peer for peer in PEERS if peer in context.peer_names)]))
+        spent: dict[str, list[list[float]]] = {peer: [] for peer in ready}
+        for turn, first in enumerate(tqdm(range(0, context.questions, BLOCK), desc=f"queries, {name}", unit=" blocks")):
+            for peer in in_turn(ready, turn):
+                context.peers.call(peer, "ask", first=first, last=first + 5)  # awake again
+                spent[peer].append(context.peers.call(peer, "ask", first=first, last=first + BLOCK))
+        found[name] = spent
+    return found
+
+
+def rows(measured: dict[str, Any]) -> list[Row]:
+    found = []
+    for model, spent in measured.items():
+        medians = {peer: [float(np.median(block)) for block in blocks] for peer, blocks in spent.items()}
+        for peer, blocks in spent.items():
+            for percent in (50, 99):
+                milliseconds = 1000 * float(np.percentile(np.concatenate(blocks), percent))
+                found.append(Row(SECTION, model, f"{peer}: p{percent}", milliseconds, "ms"))
+        ours = np.concatenate(spent[OURS])
+        found.append(Row(SECTION, model, "ours: p99 / p50", float(np.percentile(ours, 99) / np.median(ours))))
+        found += [
+            Row(SECTION, model, f"p50: ours / {peer}", ratio=Ratio.of(medians[OURS], medians[peer]))
+            for peer in spent
+            if peer != OURS
+        ]
+    return found

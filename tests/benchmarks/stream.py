@@ -1,0 +1,49 @@
+"""Encode a stream of passages in a process of its own, and say what it has cost.
+
+    python stream.py MODEL TEXTS PASSAGES
+
+Passages cycle through those in the file, and are made only as they are asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import sys
+import time
+
+from workers.inputs import read_texts
+
+from dpr_tiny_retriever import DualEncoder
+
+
+def main() -> None:
+    model, path, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    passages, _ = read_texts(path)
+    pair = DualEncoder.from_pretrained(model)
+    pair.warm_up()
+    lengths = pair.passage_encoder.tokenizer(passages, pair.passage_encoder.max_length).lengths
+    rounds, rest = divmod(count, len(passages))
+    before = peak_bytes()
+    begin = time.perf_counter()
+    encoded = sum(len(block) for block in pair.stream_passages(itertools.islice(itertools.cycle(passages), count)))
+    seconds = time.perf_counter() - begin
+    assert encoded == count
+    record = {
+        "passages": count,
+        "tokens": int(rounds * lengths.sum() + lengths[:rest].sum()),
+        "seconds": seconds,
+        "bytes before": before,
+        "peak bytes": peak_bytes(),
+    }
+    print(json.dumps(record))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far; Linux counts it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main()

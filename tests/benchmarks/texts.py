@@ -1,0 +1,117 @@
+"""Titled passages and questions of realistic lengths, cut from the Python reference that every Python carries.
+
+Lengths are in word pieces of BERT's uncased vocabulary, special tokens included. The same seed gives the same texts.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import numpy as np
+from tokenizers import Tokenizer
+
+Pair = tuple[str, str]
+
+#: The shortest and the longest passage, and a Beta distribution between them whose mean is 105.
+SHORTEST, LONGEST = 20, 156
+_BETA = (2.2, 1.32)
+
+#: The shortest and the longest question. Most have 6 to 20 word pieces.
+SHORTEST_QUESTION, LONGEST_QUESTION = 5, 64
+_USUAL = (6, 10, 20)
+
+_OPENINGS = (
+    "how does",
+    "what is",
+    "why is",
+    "when is",
+    "which of",
+    "who calls",
+    "where is",
+    "how can one use",
+    "is it true that",
+    "what happens if",
+)
+
+
+def passages(count: int, tokenizer: Tokenizer, *, seed: int = 0) -> list[Pair]:
+    """Titles are topics; a text starts at a paragraph and reads on, 20 to 156 word pieces with its title."""
+    rng = np.random.default_rng(seed)
+    lengths = (SHORTEST + (LONGEST - SHORTEST) * rng.beta(*_BETA, count)).round().astype(int)
+    return [_window(tokenizer, rng, int(length)) for length in lengths]
+
+
+def sentences(count: int, tokenizer: Tokenizer, *, seed: int = 1) -> list[Pair]:
+    """Short titled passages, 10 to 40 word pieces."""
+    rng = np.random.default_rng(seed)
+    return [_window(tokenizer, rng, int(length)) for length in rng.integers(10, 41, count)]
+
+
+def questions(count: int, tokenizer: Tokenizer, *, seed: int = 2) -> list[str]:
+    """Questions of mostly 6 to 20 word pieces, in an order of chance; a thousand hold every length from 5 to 64."""
+    rng = np.random.default_rng(seed)
+    every = np.arange(SHORTEST_QUESTION, LONGEST_QUESTION + 1)
+    lengths = rng.triangular(*_USUAL, count).round().astype(int)
+    if count > 2 * len(every):
+        lengths[: len(every)] = every
+    return [_question(tokenizer, rng, int(length)) for length in rng.permutation(lengths)]
+
+
+def _window(tokenizer: Tokenizer, rng: np.random.Generator, length: int) -> Pair:
+    """A passage of so many word pieces, or a few more where the last word has several."""
+    names = list(topics)
+    while True:
+        name = names[rng.integers(len(names))]
+        title = name.replace("-", " ")
+        text, starts, ends = _pieces(tokenizer, name)
+        room = length - 3 - len(tokenizer.encode(title, add_special_tokens=False).ids)
+        openings = [first for first in starts if first + room <= len(ends)]
+        if openings and room > 0:
+            first = openings[rng.integers(len(openings))]
+            return title, text[ends[first][0] : ends[first + room - 1][1]]
+
+
+def _question(tokenizer: Tokenizer, rng: np.random.Generator, length: int) -> str:
+    """Words that follow each other somewhere in the reference, behind the opening of a question."""
+    words = _words()
+    while True:
+        opening = _OPENINGS[rng.integers(len(_OPENINGS))]
+        first = rng.integers(len(words) - LONGEST_QUESTION)
+        for last in range(first, first + LONGEST_QUESTION):
+            question = " ".join([opening, *words[first:last]]) + "?"
+            found = len(tokenizer.encode(question, add_special_tokens=False).ids) + 2
+            if found == length:
+                return question
+            if found > length:
+                break
+
+
+@cache
+def _words() -> list[str]:
+    return re.findall(r"[A-Za-z_]+", " ".join(topics.values()).lower())
+
+
+@cache
+def _pieces(tokenizer: Tokenizer, name: str) -> tuple[str, list[int], list[tuple[int, int]]]:
+    """A topic's text, the word pieces that paragraphs begin with, and where each piece's word begins and ends."""
+    text = re.sub(r"^(?:[=*~-]{3,})$", "", topics[name], flags=re.MULTILINE)
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    words = {}
+    for word, (begin, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+        words[word] = (words.get(word, (begin, end))[0], end)
+    ends = [words[word] for word in encoding.word_ids]
+    paragraphs = [0, *(found.end() for found in re.finditer(r"\n\s*\n\s*", text))]
+    begins = np.array([begin for begin, _ in encoding.offsets])
+    starts = [int(np.searchsorted(begins, at)) for at in paragraphs]
+    return text, sorted(set(starts) - {len(ends)}), ends
+
+
+def load_tokenizer(vocabulary_folder: Path) -> Tokenizer:
+    """BERT's tokenizer, which does not cut."""
+    tokenizer = Tokenizer.from_file(str(vocabulary_folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
