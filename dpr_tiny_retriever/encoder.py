@@ -183,8 +183,13 @@ class Encoder:
         save_tokenizer(self.tokenizer, folder, self.max_length)
 
     def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
-        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
         shown = len(pairs) > _LONG_WORK if show_progress is None else show_progress
+        if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
+            _check_batch_size(batch_size)
+            tokens = self.tokenizer(pairs, self.max_length)
+            self._count_truncated(tokens.truncated, len(pairs))
+            return self._forward.encode(tokens, batch_size=batch_size)
+        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
         filled = 0
         for block in self._blocks(iter(pairs), batch_size, shown, len(pairs)):
             vectors[filled : filled + len(block)] = block
@@ -194,14 +199,8 @@ class Encoder:
     def _blocks(
         self, pairs: Iterator[tuple[str, str]], batch_size: int | None, shown: bool, total: int | None
     ) -> Iterator[Vectors]:
-        if batch_size is not None and not _is_whole(batch_size):
-            raise TypeError(f"batch_size is {batch_size!r}; expected a whole number or None")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected at least 1, or None for as many as are fast")
-        if not shown:  # a bar costs as much as a question
-            yield from self._forward(self._tokens(pairs), batch_size=batch_size)
-            return
-        with tqdm(total=total, unit=" texts") as progress:
+        _check_batch_size(batch_size)
+        with tqdm(total=total, unit=" texts", disable=not shown) as progress:
             yield from self._forward(self._tokens(pairs), batch_size=batch_size, done=progress.update)
 
     def _tokens(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
@@ -211,6 +210,9 @@ class Encoder:
             truncated += tokens.truncated
             texts += len(block)
             yield tokens
+        self._count_truncated(truncated, texts)
+
+    def _count_truncated(self, truncated: int, texts: int) -> None:
         if truncated:
             with self._lock:
                 self._truncated += truncated
@@ -394,6 +396,13 @@ def _load(
             length = min(stated, checkpoint.config.max_position_embeddings)
         encoders[side] = encoder.with_max_length(length)
     return encoders
+
+
+def _check_batch_size(batch_size: int | None) -> None:
+    if batch_size is not None and not _is_whole(batch_size):
+        raise TypeError(f"batch_size is {batch_size!r}; expected a whole number or None")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1, or None for as many as are fast")
 
 
 def _checked_length(max_length: int, config: BertConfig) -> int:

@@ -43,8 +43,15 @@ class Forward:
         self._light = LightBert(config, weights)
         self._cost = max(config.num_hidden_layers, 1) * config.hidden_size**2 / _THEIR_COST
         self._graph: Any = None
-        self._so_far = 0
+        self._so_far = 0.0
         self._lock = threading.Lock()
+
+    def encode(self, tokens: Tokens, *, batch_size: int | None = None) -> Vectors:
+        """Vectors [n, embedding_dim] of one chunk."""
+        if self._is_little(tokens):
+            return self._few(tokens)
+        (vectors,) = self([tokens], batch_size=batch_size)
+        return vectors
 
     def __call__(
         self, chunks: Iterable[Tokens], *, batch_size: int | None = None, done: Callable[[int], object] = lambda _: None
@@ -59,7 +66,7 @@ class Forward:
         try:
             for tokens in chunks:
                 if self._is_little(tokens):
-                    vectors, futures = self._light.encode(tokens), []
+                    vectors, futures = self._few(tokens), []
                     done(len(vectors))
                 else:
                     pool = pool or ThreadPoolExecutor(_STREAMS, thread_name_prefix="dpr-tiny")
@@ -87,11 +94,13 @@ class Forward:
     def _is_little(self, tokens: Tokens) -> bool:
         """Whether numpy takes no longer, what has to be loaded for the graph included."""
         cost = len(tokens.ids) * self._cost
-        if cost <= _FEW:
-            return True
-        if self._graph is None:
-            self._so_far += int(cost)
-        return self._graph is None and self._so_far <= _FEW_AT_FIRST
+        return cost <= _FEW or (self._graph is None and self._so_far + cost <= _FEW_AT_FIRST)
+
+    def _few(self, tokens: Tokens) -> Vectors:
+        cost = len(tokens.ids) * self._cost
+        if cost > _FEW:
+            self._so_far += cost
+        return self._light.encode(tokens)
 
 
 def _encode_into(vectors: Vectors, graph: Any, batch: Batch) -> int:

@@ -30,6 +30,7 @@ class LightBert:
         self._places = embeddings.position + embeddings.segment[0]  # [max_position_embeddings, w]
         # A model of one segment gives its titles and texts the same.
         self._second = embeddings.segment[min(1, len(embeddings.segment) - 1)] - embeddings.segment[0]  # [w]
+        self._epsilon = np.float32(config.layer_norm_eps)
         self._average = np.full(config.hidden_size, 1 / config.hidden_size, np.float32)
 
     def encode(self, tokens: Tokens) -> Array:
@@ -106,8 +107,11 @@ class LightBert:
     def _norm(self, norm: LayerNorm, rows: Array) -> Array:
         """Layer normalisation of each row, in place of it, [n, w]."""
         rows -= (rows @ self._average)[:, None]
-        variance = np.einsum("ij,ij->i", rows, rows) * self._average[0] + np.float32(self._config.layer_norm_eps)
-        rows *= (1 / np.sqrt(variance))[:, None]
+        variance = np.einsum("ij,ij->i", rows, rows)
+        variance *= self._average[0]
+        variance += self._epsilon
+        np.sqrt(variance, out=variance)
+        rows /= variance[:, None]
         rows *= norm.scale
         rows += norm.offset
         return rows
