@@ -73,7 +73,7 @@ def _opened(place: Path, model: str | None, texts: list[Text]) -> Iterator[Index
     from dpr_tiny_retriever.search.index import Index
 
     encoder = DualEncoder.from_pretrained(model)
-    encoder.warm_up()
+    encoder.warm_up(bulk=False)
     with closing(Index(place, encoder)) as index:
         start = time.perf_counter()
         encoded = index.update(texts)

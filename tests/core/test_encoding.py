@@ -232,7 +232,7 @@ for _ in range(1000):
     pair.encode_queries(["who wrote the first text " * 12])
 pair.encode_passages([("the tower", "the city " * 40)] * 10)
 print("tensorflow" in sys.modules)
-for _ in range(12):
+for _ in range(20):
     pair.encode_passages([("the tower", "the city " * 40)] * 100)
 print("tensorflow" in sys.modules)
 """
