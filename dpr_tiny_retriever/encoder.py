@@ -51,8 +51,12 @@ class Encoder:
         *,
         max_length: int,
         similarity: Similarity = "dot",
+        device: str | None = None,
     ) -> None:
-        """Make an encoder of float32 arrays; max_length is in tokens, special tokens included."""
+        """Make an encoder of float32 arrays; max_length is in tokens, special tokens included.
+
+        device is where TensorFlow works, such as "/CPU:0"; None leaves that to TensorFlow.
+        """
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
                 f"the tokenizer has {tokenizer.vocab_size} tokens, the word embeddings have {config.vocab_size} rows; "
@@ -63,7 +67,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.max_length = _checked_length(max_length, config)
         self.similarity: Similarity = similarity
-        self._forward = Forward(config, weights)
+        self._forward = Forward(config, weights, device)
         self._origin: dict[str, Any] | None = None
         self._truncated = 0
         self._lock = threading.Lock()
@@ -80,14 +84,15 @@ class Encoder:
         max_length: int | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
+        device: str | None = None,
     ) -> Encoder:
         """Load one side of a preset, a directory or a hub id (None: the bundled pair).
 
-        max_length, pooling ("pooler", "cls", "mean") and normalize replace what the model says. Raises
-        ModelNotFoundError where it cannot be had, CheckpointError where it cannot be used.
+        max_length, pooling ("pooler", "cls", "mean") and normalize replace what the model says; device is as in
+        Encoder(). Raises ModelNotFoundError where it cannot be had, CheckpointError where it cannot be used.
         """
         where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device}
         encoder = _load({side: resolve(model, side, token=token, **where)}, {side: max_length}, **how)[side]
         encoder._origin = {"model": _absolute(model), "side": side, "max_length": max_length, **where, **how}
         return encoder
@@ -261,12 +266,13 @@ class DualEncoder:
         max_passage_length: int | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
+        device: str | None = None,
     ) -> DualEncoder:
         """Load a pair: a preset, a folder or hub id with both sides, one model for both, or two models by name.
 
         With nothing named, the bundled pair. Lengths are in tokens, special tokens included; they, pooling ("pooler",
-        "cls", "mean") and normalize replace what the models say. Raises ModelNotFoundError where a model cannot be
-        had, CheckpointError where it cannot be used, ValueError where two models are no pair.
+        "cls", "mean") and normalize replace what the models say; device is as in Encoder(). Raises ModelNotFoundError
+        where a model cannot be had, CheckpointError where it cannot be used, ValueError where two models are no pair.
         """
         named = query_model is not None
         if named != (passage_model is not None) or (named and model is not None):
@@ -274,7 +280,7 @@ class DualEncoder:
             found = " and ".join(name for name, value in given.items() if value is not None)
             raise ValueError(f"found {found}; expected model alone, or query_model and passage_model together")
         where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device}
         encoders = _load(
             {
                 "query": resolve(query_model if named else model, "query", token=token, **where),
@@ -367,6 +373,7 @@ def _load(
     *,
     pooling: Pooling | None,
     normalize: bool | None,
+    device: str | None,
 ) -> dict[Side, Encoder]:
     """Load the sides asked for; sides that lie in one folder share weights and graph."""
     if pooling not in (None, "pooler", "cls", "mean"):
@@ -387,6 +394,7 @@ def _load(
                 max_length=checkpoint.config.max_position_embeddings,
                 similarity=(preset.similarity if preset else checkpoint.similarity)
                 or ("cosine" if checkpoint.config.normalize else "dot"),
+                device=device,
             )
             loaded[source.directory] = checkpoint, encoder
         checkpoint, encoder = loaded[source.directory]

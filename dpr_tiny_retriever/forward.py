@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,11 +36,13 @@ class Forward:
     Thread-safe. TensorFlow is imported, and the graph made, when the first work is large enough for it.
     """
 
-    def __init__(self, config: BertConfig, weights: BertWeights) -> None:
+    def __init__(self, config: BertConfig, weights: BertWeights, device: str | None = None) -> None:
+        """device is where the graph runs, by TensorFlow's name for it; None leaves that to TensorFlow."""
         if config.pooling == "pooler" and weights.pooler is None:
             raise ValueError("pooling is 'pooler', but these weights have none; expected one, or 'cls' or 'mean'")
         self._config = config
         self._weights = weights
+        self._device = device
         self._light = LightBert(config, weights)
         self._cost = max(config.num_hidden_layers, 1) * config.hidden_size**2 / _THEIR_COST
         self._graph: Any = None
@@ -88,7 +91,7 @@ class Forward:
         if self._graph is None:
             with self._lock:
                 if self._graph is None:
-                    self._graph = _compile(self._config, self._weights)
+                    self._graph = _compile(self._config, self._weights, self._device)
         return self._graph
 
     def _is_little(self, tokens: Tokens) -> bool:
@@ -114,17 +117,22 @@ def _finished(vectors: Vectors, futures: list[Future[int]], done: Callable[[int]
     return vectors
 
 
-def _compile(config: BertConfig, weights: BertWeights) -> Any:
+def _compile(config: BertConfig, weights: BertWeights, device: str | None) -> Any:
     import tensorflow as tf
 
     from dpr_tiny_retriever.bert import encode
 
-    constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
+    def placed() -> AbstractContextManager[Any]:
+        return tf.device(device) if device else nullcontext()
+
+    with placed():
+        constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
     ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
     @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
     def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
-        return encode(constants, config, token_ids, lengths, text_starts)
+        with placed():
+            return encode(constants, config, token_ids, lengths, text_starts)
 
     # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
     forward.get_concrete_function()

@@ -6,7 +6,7 @@ postponed annotations nor `X | None`: hence the older spelling.
 # ruff: noqa: UP006, UP007, UP035, UP045
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union, cast
@@ -36,6 +36,8 @@ from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.presets import Pooling
 
 __all__ = ["TinyDPRRetriever"]
+
+_CPU = "/CPU:0"
 
 # What the document stores rank by, in their various words.
 _RANKINGS = {
@@ -123,19 +125,19 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         self.progress_bar = progress_bar
         self.scale_score = scale_score
         self.use_gpu = use_gpu
-        with self._device():
-            self.encoder = DualEncoder.from_pretrained(
-                model,
-                query_model=query_embedding_model,
-                passage_model=passage_embedding_model,
-                revision=model_version,
-                token=use_auth_token,
-                local_files_only=local_files_only,
-                max_query_length=max_seq_len_query,
-                max_passage_length=max_seq_len_passage,
-                pooling=cast(Optional[Pooling], pooling),
-                normalize=normalize,
-            )
+        self.encoder = DualEncoder.from_pretrained(
+            model,
+            query_model=query_embedding_model,
+            passage_model=passage_embedding_model,
+            revision=model_version,
+            token=use_auth_token,
+            local_files_only=local_files_only,
+            max_query_length=max_seq_len_query,
+            max_passage_length=max_seq_len_passage,
+            pooling=cast(Optional[Pooling], pooling),
+            normalize=normalize,
+            device=None if use_gpu else _CPU,
+        )
         if document_store is not None:
             self._check(document_store)
 
@@ -192,10 +194,9 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     def embed_queries(self, queries: List[str], batch_size: Optional[int] = None) -> NDArray[np.float32]:
         """Encode queries to float32 [n, embedding_dim]; raises TypeError that names one that is not a str."""
         batch_size = self.batch_size if batch_size is None else _positive("batch_size", batch_size)
-        with self._device():
-            return self.encoder.encode_queries(
-                queries, batch_size=batch_size, show_progress=None if self.progress_bar else False
-            )
+        return self.encoder.encode_queries(
+            queries, batch_size=batch_size, show_progress=None if self.progress_bar else False
+        )
 
     def embed_documents(self, documents: List[Document]) -> NDArray[np.float32]:
         """Encode documents, title and text, to float32 [n, embedding_dim].
@@ -206,10 +207,9 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         if not isinstance(documents, Iterable):
             raise TypeError(f"documents is a {type(documents).__name__}; expected a list of Documents")
         passages = [self._passage(document, position) for position, document in enumerate(documents)]
-        with self._device():
-            return self.encoder.encode_passages(
-                passages, batch_size=self.batch_size, show_progress=None if self.progress_bar else False
-            )
+        return self.encoder.encode_passages(
+            passages, batch_size=self.batch_size, show_progress=None if self.progress_bar else False
+        )
 
     def train(
         self,
@@ -252,9 +252,11 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         former vectors: call update_embeddings. Raises ValueError for a value that cannot be had here. Needs the
         extra `train`.
         """
+        import tensorflow as tf
+
         from dpr_tiny_retriever.training import train_as_haystack
 
-        with self._device():
+        with nullcontext() if self.use_gpu else tf.device(_CPU):
             run = train_as_haystack(
                 self.encoder,
                 data_dir=data_dir,
@@ -369,14 +371,6 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
             f"{name} has similarity {similarity!r}, which ranks otherwise than this model; expected "
             f"{expected!r}: make a new one with {name}(embedding_dim={width}, similarity={expected!r})"
         )
-
-    def _device(self) -> AbstractContextManager[Any]:
-        if self.use_gpu:
-            return nullcontext()
-        import tensorflow as tf
-
-        device: AbstractContextManager[Any] = tf.device("/CPU:0")
-        return device
 
 
 def _positive(name: str, value: int) -> int:
