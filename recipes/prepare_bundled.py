@@ -6,6 +6,7 @@ DISTILL_FOLDER holds texts.jsonl.gz (one {"kind": "query" or "passage", "title",
 [n, 3]: set, query row, passage row, rows counted within each kind) and sets.json (the names of the sets). PASSAGES is
 gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. Pairs of questions
 that people asked are written twice; each raw passage of an even sample gets a question made from one of its sentences.
+--asked leaves all but those that people asked out, and writes each once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import itertools
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,13 @@ def main() -> None:
     parser.add_argument("passages", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--every", type=int, default=6, help="take one of so many raw passages")
+    parser.add_argument("--asked", action="store_true", help="write only the questions that people asked")
     options = parser.parse_args()
+    records: Iterable[dict[str, Any]] = itertools.chain(_pairs(options.distill), _made(options.passages, options.every))
+    if options.asked:
+        records = _asked(records)
     with gzip.open(options.output, "wt", encoding="utf-8") as file:
-        for record in itertools.chain(_pairs(options.distill), _made(options.passages, options.every)):
+        for record in records:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
@@ -56,6 +61,15 @@ def _pairs(folder: Path) -> Iterator[dict[str, Any]]:
         found = passages[passage]
         pair = {"question": queries[query]["text"], "title": found["title"], "text": found["text"]}
         yield from [{**pair, "set": names[number]}] * (1 if names[number] in _MADE else 2)
+
+
+def _asked(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    seen = set()
+    for record in records:
+        key = record["question"], record["text"]
+        if record["set"] not in (*_MADE, "made") and key not in seen:
+            seen.add(key)
+            yield record
 
 
 def _made(path: Path, every: int) -> Iterator[dict[str, Any]]:

@@ -160,7 +160,7 @@ class BM25:
 
 def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
     """Reciprocal-rank fusion (Cormack et al. 2009): a passage's score is the sum of 1 / (constant + rank)."""
-    gains = [lambda scores: 1 / (constant + np.arange(1, len(scores) + 1))] * len(rankings)
+    gains = [lambda scores, _: 1 / (constant + np.arange(1, len(scores) + 1))] * len(rankings)
     return _combine(rankings, gains, k, f"reciprocal-rank fusion, constant {constant}")
 
 
@@ -168,6 +168,7 @@ def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.6)
     """Convex combination of scores, each scaled by its best and by the least that it can be (Bruch et al. 2023, TMM).
 
     That is 0 for BM25 and -1 for a cosine; a dense score without such a bound is scaled by the least that was found.
+    A passage that only one of two full lists holds is taken to be as good as the last of the other.
     """
     if not 0 <= dense_weight <= 1:
         raise ValueError(f"dense_weight is {dense_weight}; expected 0 (BM25 alone) to 1 (the dense system alone)")
@@ -180,27 +181,32 @@ def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.6)
     )
 
 
-def _scaled(scores: NDArray[np.float32], *, weight: float, least: float | None) -> NDArray[np.float64]:
+def _scaled(scores: NDArray[np.float32], full: bool, *, weight: float, least: float | None) -> NDArray[np.float64]:
     if not len(scores):
         return np.zeros(0)
-    best, worst = float(scores[0]), float(scores[-1]) if least is None else least
-    return weight * (scores.astype(np.float64) - worst) / (best - worst or 1.0)
+    best, worst = float(scores[0]), float(scores[-1])
+    bottom = worst if least is None else least
+    missing = worst if full or least is None else least  # what a passage has that was not found: it counts as 0
+    return weight * (scores.astype(np.float64) - missing) / (best - bottom or 1.0)
 
 
 def _combine(
     rankings: Sequence[Ranking],
-    gains: Sequence[Callable[[NDArray[np.float32]], NDArray[np.float64]]],
+    gains: Sequence[Callable[[NDArray[np.float32], bool], NDArray[np.float64]]],
     k: int,
     note: str,
 ) -> Ranking:
-    """Rank by the sum of what each ranking gives a passage; its gain is told the scores of a query, best first."""
+    """Rank by the sum of what each ranking gives a passage; a gain is told scores, and whether their list is full."""
     clock = _Clock()
     count = len(rankings[0].hits.rows)
     rows, sums = np.full((count, k), -1, np.int32), np.full((count, k), -np.inf, np.float32)
     for query in range(count):
         sizes = [np.count_nonzero(ranking.hits.rows[query] >= 0) for ranking in rankings]
         found = np.concatenate([one.hits.rows[query, :size] for one, size in zip(rankings, sizes, strict=True)])
-        added = [gain(one.hits.scores[query, :size]) for gain, one, size in zip(gains, rankings, sizes, strict=True)]
+        added = [
+            gain(one.hits.scores[query, :size], size == one.hits.rows.shape[1])
+            for gain, one, size in zip(gains, rankings, sizes, strict=True)
+        ]
         passages, which = np.unique(found, return_inverse=True)
         total = np.bincount(which.reshape(-1), weights=np.concatenate(added), minlength=len(passages))
         order = np.lexsort((passages, -total))[:k]

@@ -93,7 +93,10 @@ def test_a_blend_is_its_formula() -> None:
     np.testing.assert_allclose(blended.scores[0], [0.6 * 0.75 + 0.4, 0.6, 0, 0], atol=1e-7)
     bounded = blend(ranking([3, 1], [0.5, 0.2], -1), ranking([1, 2], [8, 4], 0), 4, dense_weight=0.5).hits
     assert bounded.rows.tolist() == [[1, 3, 2, -1]]
-    np.testing.assert_allclose(bounded.scores[0], [0.5 * 1.2 / 1.5 + 0.5, 0.5, 0.25, -np.inf], atol=1e-7)
+    np.testing.assert_allclose(bounded.scores[0], [0.5 * (8 - 4) / 8, 0.5 * 0.3 / 1.5, 0, -np.inf], atol=1e-7)
+    ended = blend(ranking([3, 1], [0.5, 0.2], -1), ranking([1, -1], [8, -np.inf], 0), 4, dense_weight=0.5).hits
+    assert ended.rows.tolist() == [[1, 3, -1, -1]]
+    np.testing.assert_allclose(ended.scores[0][:2], [0.5, 0.5 * 0.3 / 1.5], atol=1e-7)
     nothing = ranking([-1, -1], [-np.inf, -np.inf])
     assert blend(nothing, sparse, 2).hits.rows.tolist() == [[1, 2]]
     assert blend(ranking([5], [2]), nothing, 1).hits.rows.tolist() == [[5]]
