@@ -25,7 +25,8 @@ Vectors: TypeAlias = NDArray[np.float32]
 TOKEN_BUDGET = 8192
 #: Up to so many tokens at once numpy is as fast as the graph; up to the second number, in larger pieces and all
 #: together, faster than importing TensorFlow. Both are of two layers of width 128; more arithmetic a token lowers them.
-_FEW, _FEW_AT_FIRST = 512, 131072
+#: The second is far below where the two meet on an idle machine: beside other work numpy's threads wait for each other.
+_FEW, _FEW_AT_FIRST = 512, 8192
 _THEIR_COST = 2 * 128**2
 _STREAMS = min(os.cpu_count() or 1, 8)
 
