@@ -73,8 +73,8 @@ def _opened(place: Path, model: str | None, texts: list[Text]) -> Iterator[Index
     from dpr_tiny_retriever.search.index import Index
 
     encoder = DualEncoder.from_pretrained(model)
-    encoder.warm_up(bulk=False)
     with closing(Index(place, encoder)) as index:
+        encoder.warm_up(bulk=not len(index))
         start = time.perf_counter()
         encoded = index.update(texts)
         seconds = time.perf_counter() - start
