@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ from dpr_tiny_retriever.light import LightBert
 from dpr_tiny_retriever.tokenization import Tokens
 
 Vectors: TypeAlias = NDArray[np.float32]
+Precision = Literal["float32", "bfloat16"]
+
+logger = logging.getLogger(__name__)
 
 #: Padded tokens in one batch: enough to fill the products, few enough to stay in a processor's cache.
 TOKEN_BUDGET = 8192
@@ -37,13 +42,23 @@ class Forward:
     Thread-safe. TensorFlow is imported, and the graph made, when the first work is large enough for it.
     """
 
-    def __init__(self, config: BertConfig, weights: BertWeights, device: str | None = None) -> None:
-        """device is where the graph runs, by TensorFlow's name for it; None leaves that to TensorFlow."""
+    def __init__(
+        self,
+        config: BertConfig,
+        weights: BertWeights,
+        *,
+        device: str | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        """device and precision are those of the graph, device by TensorFlow's name for it; None leaves it that."""
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision is {precision!r}; expected {' or '.join(map(repr, get_args(Precision)))}")
         if config.pooling == "pooler" and weights.pooler is None:
             raise ValueError("pooling is 'pooler', but these weights have none; expected one, or 'cls' or 'mean'")
         self._config = config
         self._weights = weights
-        self._device = device
+        self.device = device
+        self.precision: Precision = precision
         self._light = LightBert(config, weights)
         self._cost = max(config.num_hidden_layers, 1) * config.hidden_size**2 / _THEIR_COST
         self._graph: Any = None
@@ -92,7 +107,7 @@ class Forward:
         if self._graph is None:
             with self._lock:
                 if self._graph is None:
-                    self._graph = _compile(self._config, self._weights, self._device)
+                    self._graph = _compile(self._config, self._weights, self.device, self.precision)
         return self._graph
 
     def _is_little(self, tokens: Tokens) -> bool:
@@ -118,7 +133,7 @@ def _finished(vectors: Vectors, futures: list[Future[int]], done: Callable[[int]
     return vectors
 
 
-def _compile(config: BertConfig, weights: BertWeights, device: str | None) -> Any:
+def _compile(config: BertConfig, weights: BertWeights, device: str | None, precision: Precision) -> Any:
     import tensorflow as tf
 
     from dpr_tiny_retriever.bert import encode
@@ -126,15 +141,25 @@ def _compile(config: BertConfig, weights: BertWeights, device: str | None) -> An
     def placed() -> AbstractContextManager[Any]:
         return tf.device(device) if device else nullcontext()
 
+    if precision == "bfloat16" and _lacks_bfloat16():
+        logger.warning("this processor has no instructions for bfloat16; expected it to be slower than float32 here")
     with placed():
-        constants = tf.nest.map_structure(lambda array: None if array is None else tf.constant(array), weights)
+        constants = tf.nest.map_structure(
+            lambda array: None if array is None else tf.cast(tf.constant(array), precision), weights
+        )
     ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
     @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
     def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
         with placed():
-            return encode(constants, config, token_ids, lengths, text_starts)
+            return tf.cast(encode(constants, config, token_ids, lengths, text_starts), tf.float32)
 
     # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
     forward.get_concrete_function()
     return forward
+
+
+def _lacks_bfloat16() -> bool:
+    """Whether Linux lists the processor's instructions, and none of them is for bfloat16."""
+    listed = Path("/proc/cpuinfo")
+    return listed.exists() and "bf16" not in listed.read_text()

@@ -17,6 +17,9 @@ from dpr_tiny_retriever.tokenization import Tokens
 
 Array: TypeAlias = NDArray[np.float32]
 
+#: Multiplications of a product that OpenBLAS, as it comes with numpy, leaves to one thread.
+_ALONE = (1 << 20) - 1
+
 
 class LightBert:
     """The forward pass of one BERT. Thread-safe: nothing of it changes after construction."""
@@ -126,7 +129,21 @@ def _scaled(layer: Layer, config: BertConfig) -> Layer:
 
 
 def _dense(dense: Dense, rows: Array) -> Array:
-    product: Array = rows @ dense.kernel
+    """The product with the bias, [n, out], in slices of columns that numpy's BLAS does not split over threads.
+
+    Its threads wait for each other: beside other work that costs many times what they save.
+    """
+    kernel = dense.kernel
+    width = kernel.shape[1]
+    parts = -(-rows.size * width // _ALONE)
+    if parts <= 1:
+        product: Array = rows @ kernel
+    else:
+        product = np.empty((len(rows), width), np.float32)
+        wide = -(-width // parts)
+        for first in range(0, width, wide):
+            columns = slice(first, first + wide)
+            np.matmul(rows, kernel[:, columns], out=product[:, columns])
     product += dense.bias
     return product
 

@@ -38,7 +38,7 @@ class BatchMaker:
     def batch(self, step: int) -> dict[str, NDArray[Any]]:
         """The batch of a step, counted from 0."""
         settings, store = self.settings, self.examples
-        rows, passage_rows = self._rows(step)
+        rows, passage_rows = self.rows(step)
         query_rows = store.query_rows[rows]
         known = [store.known_positives(int(row))[:_MAX_KNOWN] for row in query_rows]
         known_rows = np.full((len(rows), max(map(len, known))), -1, np.int32)
@@ -77,7 +77,7 @@ class BatchMaker:
         negatives: NDArray[np.int32] = ((queue >= 0) & ~answers).astype(np.int32)
         return negatives
 
-    def _rows(self, step: int) -> tuple[NDArray[np.int64], Rows]:
+    def rows(self, step: int) -> tuple[NDArray[np.int64], Rows]:
         """The examples of a step [b], and the passages of each [b, 1 + hard_negatives], -1 where there is none."""
         if self._latest is not None and self._latest[0] == step:
             return self._latest[1:]
@@ -143,4 +143,4 @@ class BatchMaker:
         return rows
 
     def _pushed(self, rows: Rows, step: int) -> Rows:
-        return np.concatenate([self._rows(step)[1].reshape(-1), rows])[: self.settings.queue]
+        return np.concatenate([self.rows(step)[1].reshape(-1), rows])[: self.settings.queue]

@@ -34,19 +34,25 @@ class Lexical:
 
     def scores(self, query_rows: Rows, passage_rows: Rows) -> NDArray[np.float32]:
         """BM25 of each passage [c] for each query [b], float32 [b, c]."""
-        asked = [np.unique(self._queries.tokens(row)) for row in query_rows.tolist()]
-        pieces = np.unique(np.concatenate(asked))
-        pieces = pieces[pieces < len(self._weights)]
-        pieces = pieces[self._weights[pieces] > 0]
-        wanted = np.stack([np.isin(pieces, each) for each in asked]).astype(np.float32)  # [b, u]
-        held = np.zeros((len(passage_rows), len(pieces)), np.float32)  # [c, u]
-        if not len(pieces):
-            return np.zeros((len(asked), len(passage_rows)), np.float32)
-        for place, row in enumerate(passage_rows.tolist()):
-            ids = self._passages.tokens(row)
-            columns = np.minimum(np.searchsorted(pieces, ids), len(pieces) - 1)
-            counts = np.bincount(columns[pieces[columns] == ids], minlength=len(pieces))
-            saturation = _K1 * (1 - _B + _B * len(ids) / self._mean_length)
-            held[place] = counts * (1 + _K1) / (counts + saturation)
-        scores: NDArray[np.float32] = (wanted * self._weights[pieces]) @ held.T
+        asked, askers, _ = self._evidence(self._queries, query_rows)
+        held, holders, lengths = self._evidence(self._passages, passage_rows)
+        pieces = np.unique(asked)
+        column = np.full(len(self._weights), -1)
+        column[pieces] = np.arange(len(pieces))
+        wanted = np.zeros((len(query_rows), len(pieces)), np.float32)  # [b, u]
+        wanted[askers, column[asked]] = self._weights[asked]
+        shared = column[held] >= 0
+        cells = holders[shared] * len(pieces) + column[held[shared]]
+        counts = np.bincount(cells, minlength=len(passage_rows) * len(pieces)).astype(np.float32)
+        counts = counts.reshape(len(passage_rows), len(pieces))  # [c, u]
+        saturation = (_K1 * (1 - _B + _B * lengths / self._mean_length)).astype(np.float32)[:, None]
+        scores: NDArray[np.float32] = wanted @ (counts * (1 + _K1) / (counts + saturation)).T
         return scores
+
+    def _evidence(self, texts: TextStore, rows: Rows) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """The word pieces with a weight in the texts of these rows, each one's place in rows; the texts' lengths."""
+        ids, lengths = texts.joined(rows)
+        places = np.repeat(np.arange(len(rows)), lengths)
+        kept = ids < len(self._weights)
+        kept[kept] = self._weights[ids[kept]] > 0
+        return ids[kept], places[kept], lengths

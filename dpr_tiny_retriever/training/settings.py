@@ -59,7 +59,9 @@ class Settings:
     """Also rank the questions of the batch for each positive."""
     contrastive_weight: float = 1.0
     match_weight: float = 0.0
-    """Of 1 - cosine to the teacher's vectors, reduced by principal components where they are wider."""
+    """Of 1 - cosine to the teacher's vectors, reduced by a projection where they are wider."""
+    projection_steps: int = 0
+    """Steps in which that projection, principal components at first, learns to rank as the teacher does."""
     kl_weight: float = 0.0
     """Of the Kullback-Leibler divergence from the teacher's scores over the batch, in both directions."""
     margin_weight: float = 0.0
@@ -86,7 +88,15 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; expected 1 or more")
-        for name in ("hard_negatives", "queue", "topics", "weight_decay", "checkpoint_minutes", "warmup_steps"):
+        for name in (
+            "hard_negatives",
+            "queue",
+            "topics",
+            "weight_decay",
+            "checkpoint_minutes",
+            "warmup_steps",
+            "projection_steps",
+        ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} is {value}; expected 0 or more")

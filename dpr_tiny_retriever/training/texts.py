@@ -17,6 +17,10 @@ from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.tokenization import PairTokenizer
 from dpr_tiny_retriever.training.data import Example
 
+#: Texts in training are padded to multiples of this: TensorFlow makes its kernels anew for every new shape, and batches
+#: of all lengths would spend more time on that than on their arithmetic.
+LENGTH_STEP = 8
+
 _CHUNK = 4096  # texts tokenised together
 _DIGEST_SIZE = 16  # bytes
 
@@ -85,15 +89,27 @@ class TextStore:
         ids = self._all_ids()
         return ids[self._id_ends[row] : self._id_ends[row + 1]]
 
+    def joined(self, rows: Rows) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The token ids of the texts of these rows [n] one after the other, and how many each has [n]."""
+        ids = self._all_ids()
+        ends = np.frombuffer(self._id_ends, np.int64)
+        starts, lengths = ends[rows], ends[rows + 1] - ends[rows]
+        shifts = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        return ids[np.arange(len(shifts)) + shifts], lengths
+
     def padded(self, rows: Rows, max_length: int | None = None) -> Padded:
-        """The texts of n rows [n], cut to max_length tokens; row -1 gives a text of one padding token."""
+        """The texts of n rows [n], cut to max_length tokens; row -1 gives a text of one padding token.
+
+        The common length is the next multiple of LENGTH_STEP, if max_length allows it.
+        """
         ids = self._all_ids()
         ends = np.frombuffer(self._id_ends, np.int64)
         starts = ends[rows]
         present = rows >= 0
         cut = self.max_length if max_length is None else max_length
         lengths = np.where(present, np.minimum(ends[rows + 1] - starts, cut), 1)
-        columns = np.arange(max(int(lengths.max(initial=1)), 1))
+        longest = int(lengths.max(initial=1))
+        columns = np.arange(max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, self.max_length), longest))
         within = (columns < lengths[:, None]) & present[:, None]
         token_ids = np.where(within, ids[np.where(within, starts[:, None] + columns, 0)], 0)
         text_starts = np.where(present, np.frombuffer(self._text_starts, np.int32)[rows], 1)

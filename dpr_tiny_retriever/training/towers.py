@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from dpr_tiny_retriever.architecture import BertConfig, BertWeights, tensors_of
 from dpr_tiny_retriever.bert import encode
+from dpr_tiny_retriever.training.texts import LENGTH_STEP
 
 Tensor = Any
 
@@ -144,7 +145,7 @@ class Tower(keras.layers.Layer):  # type: ignore[misc]
 def _taken(texts: Texts, rows: Tensor) -> Texts:
     """Some of the texts, without the padding that they do not need."""
     lengths = tf.gather(texts.lengths, rows)
-    longest = tf.maximum(tf.reduce_max(lengths), 1)
+    longest = (tf.reduce_max(lengths) + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP
     return Texts(tf.gather(texts.token_ids[:, :longest], rows), lengths, tf.gather(texts.text_starts, rows))
 
 

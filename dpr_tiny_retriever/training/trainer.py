@@ -26,6 +26,7 @@ from dpr_tiny_retriever.training.card import DataUsed, write_card
 from dpr_tiny_retriever.training.data import Broken, read_examples
 from dpr_tiny_retriever.training.distillation import Distillation, Teacher
 from dpr_tiny_retriever.training.pair_model import PairModel
+from dpr_tiny_retriever.training.projection import projection
 from dpr_tiny_retriever.training.settings import Settings
 from dpr_tiny_retriever.training.start import NewModel, load_start, new_pair
 from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
@@ -104,6 +105,15 @@ def train(
     width = loaded.embedding_dim if loaded else _new(start).width
     if settings.distils and distillation is not None:
         teacher = distillation.teacher(examples, width)
+        if settings.match_weight and teacher.components is not None:
+            teacher.components = projection(
+                teacher,
+                examples,
+                student=loaded,
+                steps=settings.projection_steps,
+                temperature=_TEACHER_TEMPERATURE[teacher.similarity],
+                kept=(checkpoints or output / "training") / "projection.npz",
+            )
     if loaded is None:
         loaded = new_pair(_new(start), components=teacher.components if teacher else None, seed=settings.seed)
     if tied is None:

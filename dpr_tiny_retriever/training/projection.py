@@ -1,0 +1,111 @@
+"""The teacher's vectors in the student's width: a projection that keeps their ranking, in the student's directions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.encoder import DualEncoder
+from dpr_tiny_retriever.forward import Vectors
+from dpr_tiny_retriever.training import loss
+from dpr_tiny_retriever.training.batches import BatchMaker
+from dpr_tiny_retriever.training.distillation import Teacher
+from dpr_tiny_retriever.training.settings import Settings
+from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+
+_BATCH_SIZE, _TOPICS, _TOPIC_POOL = 512, 32, 64
+_LEARNING_RATE = 1e-3
+_ALIGNED_BY = 4096  # texts of each side
+
+
+def projection(
+    teacher: Teacher, examples: ExampleStore, *, student: DualEncoder | None, steps: int, temperature: float, kept: Path
+) -> Vectors:
+    """The projection [t, d] of a run: learnt for so many steps, and turned towards the student if it is trained.
+
+    It is kept in a file, which a resumed run with the same data and the same student reads.
+    """
+    digests = [examples.queries.digest(), examples.passages.digest(), str(len(examples)), str(steps)]
+    digests.append(hashlib.blake2b(teacher.passages(np.zeros(1, np.int64)).tobytes(), digest_size=16).hexdigest())
+    if student is not None:
+        digests += [student.query_encoder.fingerprint(), student.passage_encoder.fingerprint()]
+    if kept.exists():
+        with np.load(kept) as found:
+            if found["digests"].tolist() == digests:
+                return np.array(found["projection"])
+    made = teacher.components
+    assert made is not None
+    if steps:
+        made = ranking_projection(teacher, examples, steps=steps, temperature=temperature)
+    if student is not None:
+        made = aligned(made, teacher, examples, student)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, projection=made, digests=digests)
+    part.replace(kept)
+    return made
+
+
+def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int, temperature: float) -> Vectors:
+    """A projection [t, d] that ranks as the teacher does, by its similarity, learnt from the principal components on.
+
+    It minimises the divergence from the teacher's scores among near neighbours, in both directions. At an equal width
+    it keeps more of the order of the nearest passages than the principal components, which keep large differences.
+    """
+    settings = Settings(batch_size=_BATCH_SIZE, topics=_TOPICS, topic_pool=_TOPIC_POOL, hard_negatives=0, kl_weight=1.0)
+    maker = BatchMaker(examples, settings, total=steps, teacher=teacher)
+    projection = tf.Variable(teacher.components)
+    optimizer: Any = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(_LEARNING_RATE, steps, 0.0))
+    optimizer.build([projection])
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(queries: Any, passages: Any) -> None:
+        wanted = tf.matmul(queries, passages, transpose_b=True) / temperature  # [b, b]
+        with tf.GradientTape() as tape:
+            narrow = [tf.matmul(x, projection) for x in (queries, passages)]  # 2 x [b, d]
+            if teacher.similarity == "cosine":
+                narrow = [tf.math.l2_normalize(x, -1, 1e-24) for x in narrow]
+            scores = tf.matmul(*narrow, transpose_b=True) / temperature  # [b, b]
+            everything = tf.ones_like(scores, tf.bool)
+            objective = loss.divergence(wanted, scores, everything) + loss.divergence(
+                tf.transpose(wanted), tf.transpose(scores), everything
+            )
+        optimizer.apply(tape.gradient(objective, [projection]), [projection])
+
+    for number in range(steps):
+        rows, passage_rows = maker.rows(number)
+        step(teacher.queries(examples.query_rows[rows]), teacher.passages(passage_rows[:, 0]))
+    found: Vectors = projection.numpy()
+    return found
+
+
+def aligned(projection: Vectors, teacher: Teacher, examples: ExampleStore, student: DualEncoder) -> Vectors:
+    """The projection [t, d] turned towards the vectors that the student makes already: what ranks alike is nearest.
+
+    The orthogonal Procrustes problem (Schönemann 1966). A student that was trained on other data, whose principal
+    components are others, otherwise has to turn first.
+    """
+    sides = (
+        (student.query_encoder, examples.queries, teacher.queries),
+        (student.passage_encoder, examples.passages, teacher.passages),
+    )
+    products = np.zeros((projection.shape[1], projection.shape[1]))
+    for encoder, texts, of_teacher in sides:
+        rows = _sample(texts)
+        wanted = of_teacher(rows) @ projection  # [n, d]
+        wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
+        found = encoder.encode(list(texts.passages(rows.tolist())), show_progress=False)  # [n, d]
+        products += wanted.T @ (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
+    left, _, right = np.linalg.svd(products)
+    return np.ascontiguousarray(projection @ (left @ right), np.float32)
+
+
+def _sample(texts: TextStore) -> NDArray[np.int64]:
+    return np.sort(np.random.default_rng(0).permutation(len(texts))[:_ALIGNED_BY])
