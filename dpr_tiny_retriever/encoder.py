@@ -21,10 +21,10 @@ from dpr_tiny_retriever.architecture import BertConfig, BertWeights, tensors_of
 from dpr_tiny_retriever.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.files import replaced_folder
-from dpr_tiny_retriever.forward import Forward, Precision, Vectors
+from dpr_tiny_retriever.forward import Forward, Vectors
 from dpr_tiny_retriever.hub import Source, resolve
 from dpr_tiny_retriever.passage import PassageLike, as_passages, as_queries, iterated_passages
-from dpr_tiny_retriever.presets import DEFAULT_MAX_LENGTH, Pooling, Side, Similarity
+from dpr_tiny_retriever.presets import DEFAULT_MAX_LENGTH, Pooling, Precision, Side, Similarity
 from dpr_tiny_retriever.tokenization import PairTokenizer, Tokens, load_tokenizer, save_tokenizer
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.architecture import BertConfig, BertWeights
 from dpr_tiny_retriever.batching import Batch, batches
 from dpr_tiny_retriever.light import LightBert
+from dpr_tiny_retriever.presets import Precision
 from dpr_tiny_retriever.tokenization import Tokens
 
 Vectors: TypeAlias = NDArray[np.float32]
-Precision = Literal["float32", "bfloat16"]
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 Side: TypeAlias = Literal["query", "passage"]
 Pooling: TypeAlias = Literal["pooler", "cls", "mean"]
 Similarity: TypeAlias = Literal["dot", "cosine"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 #: Lengths in tokens, special tokens included, of a model that states none (Karpukhin et al. 2020 use 256 for both;
 #: these are the lengths of the published tiny pairs).

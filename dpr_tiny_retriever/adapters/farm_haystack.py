@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.encoder import DualEncoder
 from dpr_tiny_retriever.files import replaced_folder
 from dpr_tiny_retriever.passage import Passage
-from dpr_tiny_retriever.presets import Pooling
+from dpr_tiny_retriever.presets import Pooling, Precision
 
 __all__ = ["TinyDPRRetriever"]
 
@@ -72,7 +72,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     use_auth_token: the hub's token, or True for the stored login. A saved pipeline holds a token given as
         text; the environment variable HF_TOKEN works without.
     scale_score: scores from 0 to 1 instead of the raw similarity.
-    local_files_only, pooling, normalize: as in `DualEncoder.from_pretrained`.
+    local_files_only, pooling, normalize, precision: as in `DualEncoder.from_pretrained`.
 
     Raises ValueError for a document store that does not fit.
     """
@@ -101,6 +101,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         local_files_only: bool = False,
         pooling: Optional[str] = None,
         normalize: Optional[bool] = None,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         # Haystack has noted the arguments, and will write them to YAML, which has no word for a Path.
@@ -137,6 +138,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
             pooling=cast(Optional[Pooling], pooling),
             normalize=normalize,
             device=None if use_gpu else _CPU,
+            precision=cast(Precision, precision),
         )
         if document_store is not None:
             self._check(document_store)

@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
-    from dpr_tiny_retriever.presets import Pooling
+    from dpr_tiny_retriever.presets import Pooling, Precision
 
 __all__ = ["TinyDPREmbeddings", "join_titles", "split_titles"]
 
@@ -41,7 +41,7 @@ class TinyDPREmbeddings(Embeddings):
     Pickling and copying keep the settings and load the model again; a token is never written out.
 
     model, query_model, passage_model, revision, token, local_files_only, max_query_length,
-    max_passage_length, pooling, normalize: as in `DualEncoder.from_pretrained`.
+    max_passage_length, pooling, normalize, precision: as in `DualEncoder.from_pretrained`.
     title_separator: what stands before its first occurrence in a text is the title; None: no titles.
     batch_size, show_progress: as in `DualEncoder.encode_passages`.
     """
@@ -63,6 +63,7 @@ class TinyDPREmbeddings(Embeddings):
         max_passage_length: int | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
+        precision: Precision = "float32",
         batch_size: int | None = None,
         show_progress: bool | None = None,
     ) -> None:
@@ -82,6 +83,7 @@ class TinyDPREmbeddings(Embeddings):
             max_passage_length=max_passage_length,
             pooling=pooling,
             normalize=normalize,
+            precision=precision,
         )
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.lexical import Lexical
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.texts import ExampleStore, Rows
+from dpr_tiny_retriever.training.texts import ExampleStore, Rows, without_some
 
 _MAX_KNOWN = 64  # positives of a query that a batch lists
 
@@ -47,6 +47,10 @@ class BatchMaker:
         short = settings.short_passages if step < settings.short_until * self.total else None
         queries = store.queries.padded(query_rows)
         passages = store.passages.padded(passage_rows.reshape(-1), short)
+        if settings.word_dropout:
+            rng = np.random.default_rng([settings.seed, step, 1])
+            queries = without_some(queries, settings.word_dropout, rng)
+            passages = without_some(passages, settings.word_dropout, rng)
         each = passage_rows.shape
         queue = self._queue_rows(step)
         batch: dict[str, NDArray[Any]] = {

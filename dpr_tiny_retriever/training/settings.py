@@ -50,6 +50,8 @@ class Settings:
     dropout: float = 0.1
     dropout_inside: bool = False
     """Dropout also where BERT has it, not only on the vector."""
+    word_dropout: float = 0.0
+    """The share of word pieces that texts are without, others at each step: against learning the data by heart."""
     precision: Precision = "float32"
     """Of the encoders' products; weights, loss and optimiser stay float32."""
 
@@ -108,7 +110,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; expected more than 0")
-        for name in ("warmup", "short_until", "dropout", "beta_2"):
+        for name in ("warmup", "short_until", "dropout", "word_dropout", "beta_2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more, and less than 1")
         weights = [getattr(self, f"{name}_weight") for name in ("contrastive", "match", "kl", "margin")]

@@ -35,6 +35,22 @@ class Padded(NamedTuple):
     text_starts: NDArray[np.int32]  # [n]
 
 
+def without_some(texts: Padded, share: float, rng: np.random.Generator) -> Padded:
+    """The texts without about this share of their word pieces; the special tokens stay."""
+    count, width = texts.token_ids.shape
+    columns = np.arange(width)
+    special = (columns == 0) | (columns == texts.lengths[:, None] - 1) | (columns == texts.text_starts[:, None] - 1)
+    kept = (columns < texts.lengths[:, None]) & (special | (rng.random((count, width)) >= share))  # [n, l]
+    order = np.argsort(~kept, axis=1, kind="stable")
+    lengths = kept.sum(axis=1)
+    within = columns < lengths[:, None]
+    token_ids = np.where(within, np.take_along_axis(texts.token_ids, order, axis=1), 0)
+    before = (kept & (columns < texts.text_starts[:, None])).sum(axis=1)
+    # Without a second text the start stays behind the end.
+    text_starts = np.where(texts.text_starts < texts.lengths, before, texts.text_starts)
+    return Padded(token_ids.astype(np.int32), lengths.astype(np.int32), text_starts.astype(np.int32))
+
+
 class TextStore:
     """Titled texts numbered from 0 in the order of their first appearance; equal ones get one number.
 
@@ -100,7 +116,7 @@ class TextStore:
     def padded(self, rows: Rows, max_length: int | None = None) -> Padded:
         """The texts of n rows [n], cut to max_length tokens; row -1 gives a text of one padding token.
 
-        The common length is the next multiple of LENGTH_STEP, if max_length allows it.
+        The common length is the next multiple of LENGTH_STEP, if the cut allows it.
         """
         ids = self._all_ids()
         ends = np.frombuffer(self._id_ends, np.int64)
@@ -109,7 +125,7 @@ class TextStore:
         cut = self.max_length if max_length is None else max_length
         lengths = np.where(present, np.minimum(ends[rows + 1] - starts, cut), 1)
         longest = int(lengths.max(initial=1))
-        columns = np.arange(max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, self.max_length), longest))
+        columns = np.arange(max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, cut), longest))
         within = (columns < lengths[:, None]) & present[:, None]
         token_ids = np.where(within, ids[np.where(within, starts[:, None] + columns, 0)], 0)
         text_starts = np.where(present, np.frombuffer(self._text_starts, np.int32)[rows], 1)

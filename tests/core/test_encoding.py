@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import pickle
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from checkpoints import write_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpr_tiny_retriever import DualEncoder, Encoder
+from dpr_tiny_retriever import DualEncoder, Encoder, forward
 
 SENTENCES = [f"{'the city of river ' * (n % 9)}tower {n}" for n in range(200)]
 
@@ -238,3 +239,26 @@ print("tensorflow" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_half_precision_is_for_many_texts_and_costs_little(
+    pair_directory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = Encoder.from_pretrained(pair_directory, side="passage", normalize=True)
+    half = Encoder.from_pretrained(pair_directory, side="passage", normalize=True, precision="bfloat16")
+    few, many = ["who wrote it"], [f"the tower of the river {number} " * 20 for number in range(200)]
+    np.testing.assert_array_equal(half.encode(few), full.encode(few))
+    monkeypatch.setattr(forward, "_lacks_bfloat16", lambda: True)
+    half.warm_up()
+    full.warm_up()
+    assert "no instructions for bfloat16" in caplog.text
+    vectors, exact = half.encode(many), full.encode(many)
+    assert vectors.dtype == np.float32
+    assert 0 < np.abs(vectors - exact).max() < 0.02
+    assert half.fingerprint() != full.fingerprint()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(half)).encode(many), vectors)
+
+
+def test_an_unknown_precision_is_refused(pair_directory: Path) -> None:
+    with pytest.raises(ValueError, match="precision is 'int8'; expected 'float32' or 'bfloat16'"):
+        DualEncoder.from_pretrained(pair_directory, precision="int8")  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ SHARED: dict[str, Any] = {
     "max_length": 32,
     "pooling": "mean",
     "normalize_embeddings": False,
+    "precision": "bfloat16",
     "prefix": "a",
     "suffix": "b",
     "progress_bar": False,

@@ -22,7 +22,7 @@ from dpr_tiny_retriever.training import (
     train,
 )
 from dpr_tiny_retriever.training.lexical import Lexical
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+from dpr_tiny_retriever.training.texts import LENGTH_STEP, ExampleStore, TextStore, without_some
 
 EXAMPLES = [
     Example("who wrote it", (Passage("Title", "a tower"),), (Passage(None, "not it"),)),
@@ -61,6 +61,7 @@ def test_stored_tokens_are_those_of_encoding(small_pair: DualEncoder) -> None:
     assert [*found[0], *found[1]] == expected.ids.tolist()
     assert padded.text_starts[[0, 2]].tolist() == expected.text_starts.tolist()
     assert examples.passages.padded(rows, 4).token_ids.shape == (3, 4)
+    assert padded.token_ids.shape[1] % LENGTH_STEP == 0
 
 
 def test_a_teachers_vectors_are_computed_once_and_kept(
@@ -188,6 +189,8 @@ def test_a_bag_of_words_is_trained_before_its_layers(data: Path, teacher: DualEn
         lexical_weight=0.3,
         queue=7,
         topics=2,
+        word_dropout=0.2,
+        projection_steps=2,
         learning_rate=0.01,
     )
     distillation = Distillation(encoder=teacher, cache=tmp_path / "teacher")
@@ -209,3 +212,27 @@ def test_a_bag_of_words_is_trained_before_its_layers(data: Path, teacher: DualEn
     assert {"contrastive", "match", "kl", "loss", "accuracy"} <= run.history.keys()
     with pytest.raises(ValueError, match="has trained layers"):
         train([data], tmp_path / "no", start=run.encoder, settings=settings, distillation=distillation)
+
+
+def test_words_left_out_leave_the_special_tokens(small_pair: DualEncoder) -> None:
+    examples = stored(small_pair)
+    whole = examples.passages.padded(np.array([0, 1, 2, 3]))
+    rng = np.random.default_rng(0)
+    assert all(np.array_equal(a, b) for a, b in zip(without_some(whole, 0.0, rng), whole, strict=True))
+    left_out = 0
+    for _ in range(20):
+        found = without_some(whole, 0.5, rng)
+        for row in range(4):
+            before = whole.token_ids[row, : whole.lengths[row]].tolist()
+            after = found.token_ids[row, : found.lengths[row]].tolist()
+            left_out += len(before) - len(after)
+            assert [after[0], after[-1]] == [before[0], before[-1]]
+            rest = iter(before)
+            assert all(token in rest for token in after)  # in their order
+            start = whole.text_starts[row]
+            if start < whole.lengths[row]:  # the text still begins behind the title's [SEP]
+                assert found.token_ids[row, found.text_starts[row] - 1] == before[start - 1]
+            else:
+                assert found.text_starts[row] >= found.lengths[row]
+    words = sum(len(set(examples.passages.tokens(row).tolist())) for row in range(4)) * 20
+    assert 0.2 * words < left_out < 0.6 * words

@@ -10,7 +10,7 @@ from haystack import default_from_dict, default_to_dict
 from haystack.utils import Secret
 from haystack.utils.auth import deserialize_secrets_inplace
 
-from dpr_tiny_retriever.presets import Pooling, Side
+from dpr_tiny_retriever.presets import Pooling, Precision, Side
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import Encoder
@@ -34,6 +34,7 @@ class TinyDPREmbedder:
     max_length: tokens per text, special tokens included; None is what the model says.
     pooling: "pooler", "cls" or "mean"; None is what the model says.
     normalize_embeddings: True scales vectors to unit length, False does not; None is what the model says.
+    precision: "float32", or "bfloat16": faster for many texts on processors that have it, vectors a little coarser.
     prefix, suffix: put around the text, never around a title.
     progress_bar: True shows one, False does not; None shows one for long work only.
     """
@@ -48,6 +49,7 @@ class TinyDPREmbedder:
     max_length: int | None = None
     pooling: Pooling | None = None
     normalize_embeddings: bool | None = None
+    precision: Precision = "float32"
     prefix: str = ""
     suffix: str = ""
     progress_bar: bool | None = None
@@ -106,6 +108,7 @@ class TinyDPREmbedder:
                         max_length=self.max_length,
                         pooling=self.pooling,
                         normalize=self.normalize_embeddings,
+                        precision=self.precision,
                     )
                     self._encoder = encoder
         return self._encoder
