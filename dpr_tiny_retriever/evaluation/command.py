@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,6 +75,9 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(help="Most texts in one batch of the encoder.")] = None,
     max_query_length: Annotated[int | None, typer.Option(help="Tokens of a query, where not the model's.")] = None,
     max_passage_length: Annotated[int | None, typer.Option(help="Tokens of a passage, where not the model's.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32; or bfloat16, faster on processors that have it, to see what it loses.")
+    ] = "float32",
 ) -> None:
     """Evaluate retrieval on labelled data: measures, baselines, reports."""
     from rich.console import Console
@@ -103,7 +106,7 @@ def evaluate(
     systems += [
         Dense(
             label,
-            _load(name, max_query_length, max_passage_length),
+            _load(name, max_query_length=max_query_length, max_passage_length=max_passage_length, precision=precision),
             metric=similarity or ("l2" if dataset.protocol == "dpr-dev" else None),  # type: ignore[arg-type]
             index=index,  # type: ignore[arg-type]
             cache=store,
@@ -146,22 +149,13 @@ def _label(argument: str) -> tuple[str, str]:
     return (label, name) if equals else (argument, argument)
 
 
-def _load(name: str, max_query_length: int | None, max_passage_length: int | None) -> DualEncoder:
+def _load(name: str, **how: Any) -> DualEncoder:
     from dpr_tiny_retriever import DualEncoder
 
     sides = name.split(",")
     if len(sides) == 2:
-        return DualEncoder.from_pretrained(
-            query_model=sides[0],
-            passage_model=sides[1],
-            max_query_length=max_query_length,
-            max_passage_length=max_passage_length,
-        )
-    return DualEncoder.from_pretrained(
-        None if name == _BUNDLED else name,
-        max_query_length=max_query_length,
-        max_passage_length=max_passage_length,
-    )
+        return DualEncoder.from_pretrained(query_model=sides[0], passage_model=sides[1], **how)
+    return DualEncoder.from_pretrained(None if name == _BUNDLED else name, **how)
 
 
 def _write(

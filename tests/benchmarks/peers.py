@@ -29,6 +29,7 @@ class Kind:
 OURS = "ours"
 KINDS = {
     OURS: Kind("bench", "ours"),
+    "bfloat16": Kind("bench", "ours_half"),
     "card": Kind("bench-card", "card", {"TF_USE_LEGACY_KERAS": "1"}),
     "sentence-transformers": Kind("bench-torch", "sentence"),
     "onnxruntime": Kind("bench-torch", "onnx"),

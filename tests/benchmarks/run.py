@@ -24,7 +24,7 @@ from report import markdown
 from sections import adapters, memory, passages, queries, starts
 
 SECTIONS = {section.SECTION: section for section in (passages, queries, starts, memory, adapters)}
-PEERS = ["card", "sentence-transformers", "onnxruntime", "farm-haystack"]
+PEERS = ["bfloat16", "card", "sentence-transformers", "onnxruntime", "farm-haystack"]
 
 # typer's choices, and what is chosen where nothing is.
 Section = Enum("Section", {name: name for name in SECTIONS}, type=str)

@@ -13,6 +13,8 @@ from dpr_tiny_retriever import DualEncoder, __version__
 class Worker:
     """One pair at a time."""
 
+    precision = "float32"
+
     def __init__(self, cores: int) -> None:
         self.cores = cores
 
@@ -28,11 +30,11 @@ class Worker:
         """Load and warm up."""
         self.saved = saved
         self.passages, self.questions = read_texts(texts)
-        self.pair = DualEncoder.from_pretrained(source)
+        self.pair = DualEncoder.from_pretrained(source, precision=self.precision)
         self.pair.warm_up()
         self.encode()
         self.ask(0, 20)
-        return "as installed"
+        return "as installed" if self.precision == "float32" else f"precision={self.precision!r}"
 
     def encode(self, vectors: str | None = None) -> float:
         """Seconds for all passages; their vectors go into a file if one is named."""
