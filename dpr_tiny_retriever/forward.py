@@ -50,7 +50,7 @@ class Forward:
         device: str | None = None,
         precision: Precision = "float32",
     ) -> None:
-        """device and precision are those of the graph, device by TensorFlow's name for it; None leaves it that."""
+        """device, by TensorFlow's name for it (None: TensorFlow chooses), and precision are those of the graph."""
         if precision not in get_args(Precision):
             raise ValueError(f"precision is {precision!r}; expected {' or '.join(map(repr, get_args(Precision)))}")
         if config.pooling == "pooler" and weights.pooler is None:
@@ -142,7 +142,7 @@ def _compile(config: BertConfig, weights: BertWeights, device: str | None, preci
         return tf.device(device) if device else nullcontext()
 
     if precision == "bfloat16" and _lacks_bfloat16():
-        logger.warning("this processor has no instructions for bfloat16; expected it to be slower than float32 here")
+        logger.warning("this processor has no instructions for bfloat16; float32 is faster here")
     with placed():
         constants = tf.nest.map_structure(
             lambda array: None if array is None else tf.cast(tf.constant(array), precision), weights
