@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 from dpr_tiny_retriever import __version__
 from dpr_tiny_retriever.encoder import DualEncoder, Encoder
@@ -298,15 +299,17 @@ def _fit(
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = dataset.with_options(options)
-    found = model.fit(
-        dataset,
-        steps_per_epoch=maker.steps_per_epoch,
-        epochs=math.ceil(total / maker.steps_per_epoch),
-        initial_epoch=done // maker.steps_per_epoch,
-        callbacks=callbacks,
-        verbose=0,
-        shuffle=False,
-    )
+    # Batches are made in numpy beside TensorFlow's work: several threads of its BLAS would wait for each other.
+    with threadpool_limits(limits=1, user_api="blas"):
+        found = model.fit(
+            dataset,
+            steps_per_epoch=maker.steps_per_epoch,
+            epochs=math.ceil(total / maker.steps_per_epoch),
+            initial_epoch=done // maker.steps_per_epoch,
+            callbacks=callbacks,
+            verbose=0,
+            shuffle=False,
+        )
     history: dict[str, list[float]] = found.history
     return history
 
