@@ -167,7 +167,7 @@ class Encoder:
         return twin
 
     def fingerprint(self) -> str:
-        """A digest of all that decides the vectors: weights, configuration, tokenizer, length, this version."""
+        """A digest of all that decides the vectors: weights, configuration, tokenizer, length, precision, version."""
         digest = hashlib.blake2b(digest_size=16)
         stated = (__version__, self.config, self.max_length, self.tokenizer.text_segment, self._forward.precision)
         digest.update(repr(stated).encode())

@@ -122,7 +122,7 @@ class Settings:
     @property
     def distils(self) -> bool:
         """Whether a teacher is needed."""
-        return bool(self.match_weight or self.kl_weight or self.margin_weight or self.topics)
+        return bool(self.match_weight or self.kl_weight or self.margin_weight or self.topics or self.projection_steps)
 
     def record(self) -> dict[str, Any]:
         """The settings as plain values, for a file."""

@@ -106,7 +106,7 @@ def train(
     width = loaded.embedding_dim if loaded else _new(start).width
     if settings.distils and distillation is not None:
         teacher = distillation.teacher(examples, width)
-        if settings.match_weight and teacher.components is not None:
+        if teacher.components is not None and (settings.match_weight or settings.projection_steps):
             teacher.components = projection(
                 teacher,
                 examples,

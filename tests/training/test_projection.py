@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever import DualEncoder, Passage
-from dpr_tiny_retriever.training import Example
+from dpr_tiny_retriever.training import Example, Settings
 from dpr_tiny_retriever.training import projection as projections
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
@@ -88,3 +88,8 @@ def test_a_resumed_run_reads_its_projection(
     np.testing.assert_array_equal(made(2), first)
     assert teacher.components is not None
     np.testing.assert_array_equal(made(0), teacher.components)
+
+
+def test_a_projection_is_learnt_from_a_teacher() -> None:
+    assert Settings(projection_steps=1).distils
+    assert not Settings().distils
