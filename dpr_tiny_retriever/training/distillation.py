@@ -75,6 +75,12 @@ class Teacher:
         self._queries = queries
         self._passages = passages
         self.components = _components(queries, passages, dim) if width > dim else None  # [t, dim]
+        self._narrow: Vectors | None = None
+
+    def reduce_by(self, components: Vectors) -> None:
+        """Reduce vectors by this projection [t, dim] from here on."""
+        self.components = components
+        self._narrow = None
 
     def queries(self, rows: Rows) -> Vectors:
         """Vectors [n, t] of queries."""
@@ -89,23 +95,23 @@ class Teacher:
         return vectors if self.components is None else vectors @ self.components
 
     def nearest(self, rows: Rows, k: int) -> NDArray[np.int64]:
-        """The k nearest passages of each of these passages [n, k], in no order."""
-        wanted = self.passages(rows)
-        count = len(self._passages)
-        k = min(k, count)
-        size = max(1, _NEIGHBOURS_AT_ONCE // count)
+        """The k nearest passages of each of these passages [n, k], in no order, by their reduced vectors."""
+        everything = self._narrow_passages()
+        k = min(k, len(everything))
+        size = max(1, _NEIGHBOURS_AT_ONCE // len(everything))
         found = []
-        everything = self._float32_passages()
         for start in range(0, len(rows), size):
-            scores = wanted[start : start + size] @ everything.T
+            scores = everything[rows[start : start + size]] @ everything.T
             found.append(np.argpartition(-scores, k - 1, axis=1)[:, :k])
         return np.concatenate(found)
 
-    def _float32_passages(self) -> Vectors:
-        # Products of float16 are some fifty times as slow.
-        if self._passages.dtype != np.float32:
-            self._passages = self._passages.astype(np.float32)
-        return self._passages
+    def _narrow_passages(self) -> Vectors:
+        """The reduced vectors of all passages, kept: every step looks through them."""
+        if self._narrow is None:
+            self._narrow = self.reduced(self.passages(np.arange(len(self._passages))))
+            if self.similarity == "cosine":
+                self._narrow /= np.maximum(np.linalg.norm(self._narrow, axis=1, keepdims=True), 1e-12)
+        return self._narrow
 
 
 def _components(queries: NDArray[np.floating], passages: NDArray[np.floating], dim: int) -> Vectors:

@@ -107,13 +107,15 @@ def train(
     if settings.distils and distillation is not None:
         teacher = distillation.teacher(examples, width)
         if teacher.components is not None and (settings.match_weight or settings.projection_steps):
-            teacher.components = projection(
-                teacher,
-                examples,
-                student=loaded,
-                steps=settings.projection_steps,
-                temperature=_TEACHER_TEMPERATURE[teacher.similarity],
-                kept=(checkpoints or output / "training") / "projection.npz",
+            teacher.reduce_by(
+                projection(
+                    teacher,
+                    examples,
+                    student=loaded,
+                    steps=settings.projection_steps,
+                    temperature=_TEACHER_TEMPERATURE[teacher.similarity],
+                    kept=(checkpoints or output / "training") / "projection.npz",
+                )
             )
     if loaded is None:
         loaded = new_pair(_new(start), components=teacher.components if teacher else None, seed=settings.seed)
