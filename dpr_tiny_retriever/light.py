@@ -150,21 +150,19 @@ def _raised(dense: Dense, by: Array) -> Dense:
 
 
 def _dense(dense: Dense, rows: Array) -> Array:
-    """The product with the bias, [n, out], in slices of columns that numpy's BLAS does not split over threads.
+    """The product with the bias, [n, out], in slices of rows that numpy's BLAS does not split over threads.
 
     Its threads wait for each other: beside other work that costs many times what they save.
     """
-    kernel = dense.kernel
-    width = kernel.shape[1]
+    count, width = len(rows), dense.kernel.shape[1]
     parts = -(-rows.size * width // _ALONE)
     if parts <= 1:
-        product: Array = rows @ kernel
+        product: Array = rows @ dense.kernel
     else:
-        product = np.empty((len(rows), width), np.float32)
-        wide = -(-width // parts)
-        for first in range(0, width, wide):
-            columns = slice(first, first + wide)
-            np.matmul(rows, kernel[:, columns], out=product[:, columns])
+        product = np.empty((count, width), np.float32)
+        for part in range(parts):
+            some = slice(count * part // parts, count * (part + 1) // parts)
+            np.matmul(rows[some], dense.kernel, out=product[some])
     product += dense.bias
     return product
 
