@@ -39,6 +39,7 @@ _FUNCTION_WORDS = (
 #: English function and question words: they tell little of what a passage is about.
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 _SCORES_AT_ONCE = 1 << 22  # 16 MB of float32
+_RIVAL = 5  # the rank that the best is compared with
 
 
 @dataclass(frozen=True)
@@ -164,30 +165,36 @@ def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
     return _combine(rankings, gains, k, f"reciprocal-rank fusion, constant {constant}")
 
 
-def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.6) -> Ranking:
-    """Convex combination of scores, each scaled by its best and by the least that it can be (Bruch et al. 2023, TMM).
+def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.5) -> Ranking:
+    """Combination of scores, each scaled by its best and by the least that it can be (Bruch et al. 2023, TMM).
 
     That is 0 for BM25 and -1 for a cosine; a dense score without such a bound is scaled by the least that was found.
-    A passage that only one of two full lists holds is taken to be as good as the last of the other.
+    Sparse scores also count by their margin, the best above the fifth in that scale: where many passages hold the words
+    of a question, its words do not tell them apart. A passage that only one of two full lists holds is taken to be as
+    good as the last of the other.
     """
     if not 0 <= dense_weight <= 1:
         raise ValueError(f"dense_weight is {dense_weight}; expected 0 (BM25 alone) to 1 (the dense system alone)")
     gains = [
-        partial(_scaled, weight=weight, least=ranking.least)
-        for ranking, weight in ((dense, dense_weight), (sparse, 1 - dense_weight))
+        partial(_scaled, weight=dense_weight, least=dense.least, by_margin=False),
+        partial(_scaled, weight=1 - dense_weight, least=sparse.least, by_margin=True),
     ]
-    return _combine(
-        [dense, sparse], gains, k, f"scores scaled by their bounds and added, dense ones with weight {dense_weight:g}"
-    )
+    note = f"scores scaled by their bounds and added, dense ones with weight {dense_weight:g}, BM25's by its margin"
+    return _combine([dense, sparse], gains, k, note)
 
 
-def _scaled(scores: NDArray[np.float32], full: bool, *, weight: float, least: float | None) -> NDArray[np.float64]:
+def _scaled(
+    scores: NDArray[np.float32], full: bool, *, weight: float, least: float | None, by_margin: bool
+) -> NDArray[np.float64]:
     if not len(scores):
         return np.zeros(0)
     best, worst = float(scores[0]), float(scores[-1])
     bottom = worst if least is None else least
     missing = worst if full or least is None else least  # what a passage has that was not found: it counts as 0
-    return weight * (scores.astype(np.float64) - missing) / (best - bottom or 1.0)
+    height = best - bottom or 1.0
+    if by_margin and len(scores) >= _RIVAL:
+        weight *= (best - float(scores[_RIVAL - 1])) / height
+    return weight * (scores.astype(np.float64) - missing) / height
 
 
 def _combine(

@@ -104,6 +104,26 @@ def test_a_blend_is_its_formula() -> None:
         blend(dense, sparse, 4, dense_weight=1.5)
 
 
+def test_a_blend_counts_words_by_how_far_their_best_stands_above_its_fifth() -> None:
+    nothing = [-1] * 4
+    dense = Ranking(
+        Hits(np.array([[5, 1, *nothing]], np.int32), np.array([[0.5, 0.2, *4 * [-np.inf]]], np.float32)), {}, least=-1
+    )
+    sparse = Ranking(Hits(np.arange(6, dtype=np.int32)[None], np.array([[8, 7, 6, 6, 4, 2]], np.float32)), {}, least=0)
+    hits = blend(dense, sparse, 6, dense_weight=0.5).hits
+    share = 0.5 * (8 - 4) / 8
+    expected = {
+        5: 0.5,
+        1: 0.5 * 1.2 / 1.5 + share * 5 / 8,
+        0: share * 6 / 8,
+        2: share * 4 / 8,
+        3: share * 4 / 8,
+        4: share * 2 / 8,
+    }
+    assert hits.rows[0].tolist() == sorted(expected, key=lambda row: -expected[row])
+    np.testing.assert_allclose(hits.scores[0], sorted(expected.values(), reverse=True), atol=1e-6)
+
+
 def test_every_system_in_one_table(tmp_path: Path, minilm_directory: Path) -> None:
     encoder = DualEncoder.from_pretrained(minilm_directory)
     dataset = load_dataset(write_library(tmp_path))
