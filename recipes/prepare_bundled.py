@@ -4,9 +4,10 @@
 
 DISTILL_FOLDER holds texts.jsonl.gz (one {"kind": "query" or "passage", "title", "text"} a line), pairs.npy (int32
 [n, 3]: set, query row, passage row, rows counted within each kind) and sets.json (the names of the sets). PASSAGES is
-gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. Pairs of questions
-that people asked are written twice; each raw passage of an even sample gets a question made from one of its sentences.
---asked leaves all but those that people asked out, and writes each once.
+gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. One of six raw passages
+gets a question made from one of its sentences; four of six are cut to some 40 words from a sentence on, and get two
+questions each. Pairs of questions that people asked come again at the end: they are few beside the made ones. --asked
+is for the last stage.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ import itertools
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-#: Sets whose questions were made from their passages; all others were asked by people.
-_MADE = ("ict", "section")
+#: Sets whose questions were made from their passages, given ones and ours; all others were asked by people.
+_GIVEN_MADE, _MADE = ("ict", "section"), "made"
+#: How often the pairs of a set come again, where that is not once.
+_COPIES = {"medquad": 5}
+#: Of each six raw passages those that get a question as a whole, and those that are cut, in this order.
+_WHOLE, _CUT, _OF = (0,), ((1, 3), (2, 4)), 6
+_WINDOW, _LONGEST, _REST = 35, 48, 30  # words: enough for a window, its most, and the least behind its first sentence
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"(])")
 _YEAR, _NUMBER = re.compile(r"\d{3,4}"), re.compile(r"[\d,.]*\d[\d,.]*")
 _ASKS = {"year": ("when", "what year"), "number": ("how many", "how much"), "name": ("who", "what", "which", "where")}
@@ -39,15 +45,31 @@ def main() -> None:
     parser.add_argument("distill", type=Path)
     parser.add_argument("passages", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--every", type=int, default=6, help="take one of so many raw passages")
-    parser.add_argument("--asked", action="store_true", help="write only the questions that people asked")
+    parser.add_argument("--asked", action="store_true", help="asked questions once, and a tenth of the made ones")
+    parser.add_argument("--again", default="", help="a set whose pairs come once more behind the asked ones")
     options = parser.parse_args()
-    records: Iterable[dict[str, Any]] = itertools.chain(_pairs(options.distill), _made(options.passages, options.every))
+    pairs = [
+        (record["set"], json.dumps(record, ensure_ascii=False) + "\n")
+        for record in _records(options.distill, options.passages)
+    ]
+    asked = [pair for pair in pairs if pair[0] not in (*_GIVEN_MADE, _MADE)]
     if options.asked:
-        records = _asked(records)
+        made = [pair for pair in pairs if pair[0] in (*_GIVEN_MADE, _MADE)]
+        pairs = [*asked, *(pair for pair in asked if pair[0] == options.again), *made[::10]]
+    else:
+        pairs += [pair for pair in asked for _ in range(_COPIES.get(pair[0], 1))]
     with gzip.open(options.output, "wt", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.writelines(line for _, line in pairs)
+
+
+def _records(distill: Path, passages: Path) -> Iterator[dict[str, Any]]:
+    seen = set()
+    for record in itertools.chain(_pairs(distill), _made(passages)):
+        key = record["question"], record["text"]
+        if key not in seen:
+            seen.add(key)
+            yield record
+    yield from _of_windows(passages)
 
 
 def _pairs(folder: Path) -> Iterator[dict[str, Any]]:
@@ -59,27 +81,47 @@ def _pairs(folder: Path) -> Iterator[dict[str, Any]]:
     names = json.loads((folder / "sets.json").read_text(encoding="utf-8"))
     for number, query, passage in np.load(folder / "pairs.npy").tolist():
         found = passages[passage]
-        pair = {"question": queries[query]["text"], "title": found["title"], "text": found["text"]}
-        yield from [{**pair, "set": names[number]}] * (1 if names[number] in _MADE else 2)
+        yield {"question": queries[query]["text"], "title": found["title"], "text": found["text"], "set": names[number]}
 
 
-def _asked(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    seen = set()
-    for record in records:
-        key = record["question"], record["text"]
-        if record["set"] not in (*_MADE, "made") and key not in seen:
-            seen.add(key)
-            yield record
-
-
-def _made(path: Path, every: int) -> Iterator[dict[str, Any]]:
-    draw = random.Random(0)
+def _raw(path: Path, which: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    """Titles and texts of some of each six passages."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        for line in itertools.islice(file, 0, None, every):
-            record = json.loads(line)
-            question = _question(record["title"], record["text"], draw)
+        for number, line in enumerate(file):
+            if number % _OF in which:
+                record = json.loads(line)
+                yield record["title"], record["text"]
+
+
+def _made(path: Path) -> Iterator[dict[str, Any]]:
+    draw = random.Random(0)
+    for title, text in _raw(path, _WHOLE):
+        question = _question(title, text, draw)
+        if question is not None:
+            yield {"question": question, "title": title, "text": text, "set": _MADE}
+
+
+def _of_windows(path: Path) -> Iterator[dict[str, Any]]:
+    draw = random.Random(3)
+    for title, text in itertools.chain.from_iterable(_raw(path, which) for which in _CUT):
+        window = _window(text, draw)
+        for question in dict.fromkeys(_question(title, window, draw) for _ in range(2)):
             if question is not None:
-                yield {"question": question, "title": record["title"], "text": record["text"], "set": "made"}
+                yield {"question": question, "title": title, "text": window, "set": _MADE}
+
+
+def _window(text: str, draw: random.Random) -> str:
+    """Some sentences of the text, one after the other."""
+    sentences = _SENTENCE.split(text)
+    first = draw.randrange(len(sentences)) if draw.random() < 0.7 else 0
+    while first and sum(len(sentence.split()) for sentence in sentences[first:]) < _REST:
+        first -= 1
+    words: list[str] = []
+    for sentence in sentences[first:]:
+        words += sentence.split()
+        if len(words) >= _WINDOW:
+            break
+    return " ".join(words[:_LONGEST])
 
 
 def _question(title: str, text: str, draw: random.Random) -> str | None:

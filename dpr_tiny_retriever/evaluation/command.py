@@ -37,7 +37,7 @@ def evaluate(
             "May be repeated."
         ),
     ] = None,
-    dense_weight: Annotated[float, typer.Option(min=0, max=1, help="The model's share of a blend.")] = 0.5,
+    dense_weight: Annotated[float, typer.Option(min=0, max=1, help="The model's share of a blend.")] = 0.4,
     protocol: Annotated[
         str | None, typer.Option(help="dpr-dev, beir or answers; without it, what the data looks like.")
     ] = None,

@@ -165,7 +165,7 @@ def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
     return _combine(rankings, gains, k, f"reciprocal-rank fusion, constant {constant}")
 
 
-def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.5) -> Ranking:
+def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.4) -> Ranking:
     """Combination of scores, each scaled by its best and by the least that it can be (Bruch et al. 2023, TMM).
 
     That is 0 for BM25 and -1 for a cosine; a dense score without such a bound is scaled by the least that was found.
