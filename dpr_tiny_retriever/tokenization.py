@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.files import read_json, write_json
+from dpr_tiny_retriever.word_pieces import ID_SIZE, WordPieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,8 +45,7 @@ class Tokens(NamedTuple):
 class PairTokenizer:
     """Turns (title, text) pairs into `[CLS] title [SEP] text [SEP]`, without a title into `[CLS] text [SEP]`.
 
-    Thread-safe: nothing of it changes after construction. text_segment is the segment id of a text that follows
-    a title.
+    Thread-safe. text_segment is the segment id of a text that follows a title.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, text_segment: int = 1, cls: str = "[CLS]", sep: str = "[SEP]") -> None:
@@ -60,6 +60,8 @@ class PairTokenizer:
         self.tokenizer = tokenizer
         self.text_segment = text_segment
         self.cls_id, self.sep_id = cast("list[int]", ids)
+        self._cls, self._sep = (np.int32(id_).tobytes() for id_ in (self.cls_id, self.sep_id))
+        self._pieces = WordPieces(tokenizer)
 
     @property
     def vocab_size(self) -> int:
@@ -73,39 +75,34 @@ class PairTokenizer:
         """
         parts = [part for title, text in pairs for part in ((title, text) if title else (text,))]
         pieces = iter(self._word_pieces(parts, max_length))
-        ids: list[int] = []
+        packed: list[bytes] = []
         lengths = np.empty(len(pairs), np.int32)
         text_starts = np.empty(len(pairs), np.int32)
         truncated = 0
         for row, (title, text) in enumerate(pairs):
-            head = next(pieces) if title else []
+            head = next(pieces) if title else b""
             tail = next(pieces)
-            start = len(ids)
-            kept_head, kept_tail = _longest_first(len(head), len(tail), max_length - (3 if head else 2))
+            sizes = len(head) // ID_SIZE, len(tail) // ID_SIZE
+            kept_head, kept_tail = _longest_first(*sizes, max_length - (3 if head else 2))
             read = max(len(title), len(text)) <= _LONGEST * max_length
-            truncated += kept_head < len(head) or kept_tail < len(tail) or not read
-            ids.append(self.cls_id)
+            truncated += (kept_head, kept_tail) != sizes or not read
+            packed.append(self._cls)
             if head:
-                ids += head[:kept_head]
-                ids.append(self.sep_id)
-            text_start = len(ids) - start
-            ids += tail[:kept_tail]
-            ids.append(self.sep_id)
-            lengths[row] = len(ids) - start
+                packed += head[: kept_head * ID_SIZE], self._sep
+            packed += tail[: kept_tail * ID_SIZE], self._sep
+            text_start = kept_head + 2 if head else 1
+            lengths[row] = text_start + kept_tail + 1
             text_starts[row] = text_start if head and self.text_segment else _NOWHERE
-        return Tokens(np.array(ids, np.int32), lengths, text_starts, truncated)
+        return Tokens(np.frombuffer(b"".join(packed), np.int32), lengths, text_starts, truncated)
 
-    def _word_pieces(self, texts: list[str], max_length: int) -> list[list[int]]:
+    def _word_pieces(self, texts: list[str], max_length: int) -> list[bytes]:
         """The word pieces of each text, or of as much of its beginning as surely fills max_length tokens."""
         limit = _LONG * max_length
-        pieces = self._encode([text[:limit] for text in texts])
+        pieces = self._pieces([text[:limit] for text in texts])
         for row, text in enumerate(texts):
-            if len(text) > limit and len(pieces[row]) < max_length + _WORD:
-                pieces[row] = self._encode([text[: _LONGEST * max_length]])[0]
+            if len(text) > limit and len(pieces[row]) < (max_length + _WORD) * ID_SIZE:
+                pieces[row] = self._pieces([text[: _LONGEST * max_length]])[0]
         return pieces
-
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def _longest_first(head: int, tail: int, room: int) -> tuple[int, int]:
