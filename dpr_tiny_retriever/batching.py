@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from dpr_tiny_retriever.tokenization import Tokens
 
+#: Texts are padded to multiples of this: TensorFlow makes its kernels anew for every new shape, and batches of all
+#: lengths would spend more time on that than on what this adds.
+LENGTH_STEP = 8
+
 
 class Batch(NamedTuple):
-    """b texts padded to the longest of them, l tokens."""
+    """b texts padded to a common length, l tokens."""
 
     rows: NDArray[np.intp]  # [b]: where these texts stand in the caller's order
     token_ids: NDArray[np.int32]  # [b, l], zero behind each text's end
@@ -20,17 +24,22 @@ class Batch(NamedTuple):
     text_starts: NDArray[np.int32]  # [b]
 
 
-def batches(tokens: Tokens, *, token_budget: int, batch_size: int | None = None) -> Iterator[Batch]:
+def padded_length(longest: int, limit: int) -> int:
+    """The common length for texts of which the longest has so many tokens: the next step, if limit allows it."""
+    return max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, limit), longest)
+
+
+def batches(tokens: Tokens, *, limit: int, token_budget: int, batch_size: int | None = None) -> Iterator[Batch]:
     """Yield every text once, longest first, in batches of at most token_budget padded tokens and batch_size texts.
 
     Longest first, so that a machine too small for the largest batch says so at once. A text longer than the budget
-    makes a batch of its own.
+    makes a batch of its own. limit is the longest text that the model can read, padding included.
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     starts = np.cumsum(tokens.lengths, dtype=np.int64) - tokens.lengths  # [n]: where each text begins in tokens.ids
     begin = 0
     while begin < len(order):
-        length = int(tokens.lengths[order[begin]])
+        length = padded_length(int(tokens.lengths[order[begin]]), limit)
         count = max(1, token_budget // length)
         rows = order[begin : begin + (min(count, batch_size) if batch_size else count)]
         yield _padded(tokens, starts, rows, length)

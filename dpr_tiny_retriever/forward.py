@@ -26,14 +26,16 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
-#: Padded tokens in one batch: enough to fill the products, few enough to stay in a processor's cache.
-TOKEN_BUDGET = 8192
+#: Padded tokens in one batch: enough that a call's own cost does not count, few enough to stay in a processor's cache.
+#: The first number is of two layers of width 128, the second the least.
+_TOKENS, _LEAST_TOKENS = 8192, 3072
 #: Up to so many tokens at once numpy is as fast as the graph; up to the second number, in larger pieces and all
 #: together, faster than importing TensorFlow. Both are of two layers of width 128; more arithmetic a token lowers them.
 #: The second is far below where the two meet on an idle machine: beside other work numpy's threads wait for each other.
 _FEW, _FEW_AT_FIRST = 512, 8192
 _THEIR_COST = 2 * 128**2
-_STREAMS = min(os.cpu_count() or 1, 8)
+#: One more than processors, so that none is idle while a stream readies its next batch.
+_STREAMS = min((os.cpu_count() or 1) + 1, 9)
 
 
 class Forward:
@@ -61,6 +63,7 @@ class Forward:
         self.precision: Precision = precision
         self._light = LightBert(config, weights)
         self._cost = max(config.num_hidden_layers, 1) * config.hidden_size**2 / _THEIR_COST
+        self._token_budget = max(int(_TOKENS / self._cost), _LEAST_TOKENS)
         self._graph: Any = None
         self._so_far = 0.0
         self._lock = threading.Lock()
@@ -91,7 +94,7 @@ class Forward:
                     pool = pool or ThreadPoolExecutor(_STREAMS, thread_name_prefix="dpr-tiny")
                     vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
                     work = functools.partial(_encode_into, vectors, self.graph())
-                    cut = batches(tokens, token_budget=TOKEN_BUDGET, batch_size=batch_size)
+                    cut = self.batches(tokens, batch_size)
                     futures = [pool.submit(work, batch) for batch in cut]
                 underway.append((vectors, futures))
                 if len(underway) == 2:
@@ -101,6 +104,11 @@ class Forward:
         finally:
             if pool is not None:
                 pool.shutdown(cancel_futures=True)
+
+    def batches(self, tokens: Tokens, batch_size: int | None = None) -> Iterator[Batch]:
+        """The batches in which the graph is given a chunk."""
+        limit = self._config.max_position_embeddings
+        return batches(tokens, limit=limit, token_budget=self._token_budget, batch_size=batch_size)
 
     def graph(self) -> Any:
         """The graph for every batch size and length, made once: bert.encode with the weights held as constants."""

@@ -21,6 +21,8 @@ _WORDS = re.compile(r"[^\t\n\r !-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
 _MOST = 1 << 17
 #: Longer words, in characters, are not kept: they hardly come again, and in scripts without blanks are whole sentences.
 _LONGEST = 48
+#: So few texts are sooner asked for one by one than given to the library's threads.
+_FEW = 4
 
 
 class WordPieces:
@@ -65,7 +67,10 @@ class WordPieces:
     def _asked(self, texts: list[str]) -> list[bytes]:
         if not texts:
             return []
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        if len(texts) <= _FEW:
+            encodings = [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        else:
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, np.int32).tobytes() for encoding in encodings]
 
 

@@ -13,13 +13,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dpr_tiny_retriever.batching import padded_length
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.tokenization import PairTokenizer
 from dpr_tiny_retriever.training.data import Example
-
-#: Texts in training are padded to multiples of this: TensorFlow makes its kernels anew for every new shape, and batches
-#: of all lengths would spend more time on that than on their arithmetic.
-LENGTH_STEP = 8
 
 _CHUNK = 4096  # texts tokenised together
 _DIGEST_SIZE = 16  # bytes
@@ -125,7 +122,7 @@ class TextStore:
         cut = self.max_length if max_length is None else max_length
         lengths = np.where(present, np.minimum(ends[rows + 1] - starts, cut), 1)
         longest = int(lengths.max(initial=1))
-        columns = np.arange(max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, cut), longest))
+        columns = np.arange(padded_length(longest, cut))
         within = (columns < lengths[:, None]) & present[:, None]
         token_ids = np.where(within, ids[np.where(within, starts[:, None] + columns, 0)], 0)
         text_starts = np.where(present, np.frombuffer(self._text_starts, np.int32)[rows], 1)

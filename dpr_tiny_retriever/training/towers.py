@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from dpr_tiny_retriever.architecture import BertConfig, BertWeights, tensors_of
+from dpr_tiny_retriever.batching import LENGTH_STEP
 from dpr_tiny_retriever.bert import encode
-from dpr_tiny_retriever.training.texts import LENGTH_STEP
 
 Tensor = Any
 

@@ -14,7 +14,7 @@ BUNDLED = REPOSITORY / "dpr_tiny_retriever" / "models"
 
 #: Layers of each pair; all are 128 wide with 2 heads.
 LAYERS = {"L-2": 2, "L-12": 12, "bundled": 2}
-WIDTH = 128
+WIDTH, HEADS = 128, 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,13 @@ def operations(name: str, lengths: list[int]) -> float:
     """Floating-point operations that texts of these lengths need, a multiply-add counted as two, without padding.
 
     Of a token in a layer: four products of width by width and two of width by four widths; of two tokens: one score
-    and one weighted sum. Normalisation, activation and softmax are not counted.
+    and one weighted sum. The pairs with a pooler read the first token of the last layer alone, so it needs, of the
+    products, those of one token, and a score and a sum for each head and token. Normalisation, activation and softmax
+    are not counted.
     """
     tokens = np.array(lengths, np.float64)
     layer = 12 * WIDTH**2 * tokens.sum() + 2 * WIDTH * (tokens**2).sum()
-    pooler = 0 if name == "bundled" else WIDTH**2 * len(tokens)
-    return 2 * float(LAYERS[name] * layer + pooler)
+    if name == "bundled":
+        return 2 * float(LAYERS[name] * layer)
+    first = 14 * WIDTH**2 * len(tokens) + 2 * HEADS * WIDTH * tokens.sum()  # with the pooler
+    return 2 * float((LAYERS[name] - 1) * layer + first)

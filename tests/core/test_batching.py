@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr_tiny_retriever.batching import Batch, batches
+from dpr_tiny_retriever.batching import LENGTH_STEP, Batch, batches, padded_length
 from dpr_tiny_retriever.tokenization import Tokens
 
 LENGTHS = st.lists(st.integers(2, 40), max_size=60)
@@ -21,8 +21,8 @@ def tokens_of(lengths: list[int]) -> Tokens:
     return Tokens(np.arange(1, total + 1, dtype=np.int32), np.array(lengths, np.int32), np.array(starts, np.int32), 0)
 
 
-def cut(lengths: list[int], budget: int, size: int | None) -> list[Batch]:
-    return list(batches(tokens_of(lengths), token_budget=budget, batch_size=size))
+def cut(lengths: list[int], budget: int, size: int | None, limit: int = 512) -> list[Batch]:
+    return list(batches(tokens_of(lengths), limit=limit, token_budget=budget, batch_size=size))
 
 
 @given(LENGTHS, BUDGET, SIZE)
@@ -48,10 +48,15 @@ def test_no_batch_is_over_the_budget_or_the_size_but_a_text_alone(
         assert size is None or len(batch.rows) <= size
 
 
-@given(LENGTHS, BUDGET, SIZE)
-def test_no_batch_is_padded_beyond_its_longest_text(lengths: list[int], budget: int, size: int | None) -> None:
-    for batch in cut(lengths, budget, size):
-        assert batch.token_ids.shape == (len(batch.rows), max(batch.lengths))
+@given(LENGTHS, BUDGET, SIZE, st.integers(40, 50))
+def test_batches_are_padded_to_a_step_that_the_model_can_read(
+    lengths: list[int], budget: int, size: int | None, limit: int
+) -> None:
+    for batch in cut(lengths, budget, size, limit):
+        count, padded = batch.token_ids.shape
+        assert count == len(batch.rows)
+        assert padded % LENGTH_STEP == 0 or padded == limit
+        assert max(batch.lengths) <= padded < max(batch.lengths) + LENGTH_STEP
 
 
 @given(LENGTHS, BUDGET)
@@ -66,7 +71,7 @@ def test_batches_are_as_full_as_the_budget_allows(lengths: list[int], budget: in
 def test_the_longest_come_first(lengths: list[int], budget: int, size: int | None) -> None:
     widths = [batch.token_ids.shape[1] for batch in cut(lengths, budget, size)]
     assert widths == sorted(widths, reverse=True)
-    assert not widths or widths[0] == max(lengths)
+    assert not widths or widths[0] == padded_length(max(lengths), 512)
 
 
 def test_no_texts_give_no_batches() -> None:

@@ -110,6 +110,10 @@ def test_the_library_is_asked_for_each_word_once_and_words_are_forgotten_when_th
             self.texts += texts
             return tokenizer.encode_batch_fast(texts, **options)
 
+        def encode(self, text: str, **options: bool) -> object:
+            self.texts.append(text)
+            return tokenizer.encode(text, **options)
+
     asked = Asked()
     pieces = WordPieces(asked)  # type: ignore[arg-type]
     endless = "river" * 10

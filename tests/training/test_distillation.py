@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dpr_tiny_retriever import DualEncoder, Passage
+from dpr_tiny_retriever.batching import LENGTH_STEP
 from dpr_tiny_retriever.evaluation import DataError
 from dpr_tiny_retriever.training import (
     Distillation,
@@ -22,7 +23,7 @@ from dpr_tiny_retriever.training import (
     train,
 )
 from dpr_tiny_retriever.training.lexical import Lexical
-from dpr_tiny_retriever.training.texts import LENGTH_STEP, ExampleStore, TextStore, without_some
+from dpr_tiny_retriever.training.texts import ExampleStore, TextStore, without_some
 
 EXAMPLES = [
     Example("who wrote it", (Passage("Title", "a tower"),), (Passage(None, "not it"),)),

@@ -56,13 +56,10 @@ class Worker:
 
     def stages(self) -> dict[str, float]:
         """Seconds of each stage by itself for all passages; in encode() the stages of different blocks overlap."""
-        from dpr_tiny_retriever.batching import batches
-        from dpr_tiny_retriever.forward import TOKEN_BUDGET
-
         encoder = self.pair.passage_encoder
         tokens = encoder.tokenizer(self.passages, encoder.max_length)
         tokenising = seconds(lambda: encoder.tokenizer(self.passages, encoder.max_length))
-        batching = seconds(lambda: list(batches(tokens, token_budget=TOKEN_BUDGET)))
+        batching = seconds(lambda: list(encoder._forward.batches(tokens)))
         both = seconds(lambda: list(encoder._forward([tokens])))  # makes its own batches
         return {"tokenising": tokenising, "making batches": batching, "forward pass": both - batching}
 
