@@ -54,5 +54,5 @@ def operations(name: str, lengths: list[int]) -> float:
     layer = 12 * WIDTH**2 * tokens.sum() + 2 * WIDTH * (tokens**2).sum()
     if name == "bundled":
         return 2 * float(LAYERS[name] * layer)
-    first = 14 * WIDTH**2 * len(tokens) + 2 * HEADS * WIDTH * tokens.sum()  # with the pooler
+    first = 13 * WIDTH**2 * len(tokens) + 2 * HEADS * WIDTH * tokens.sum()  # with the pooler
     return 2 * float((LAYERS[name] - 1) * layer + first)
