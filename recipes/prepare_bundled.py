@@ -4,10 +4,10 @@
 
 DISTILL_FOLDER holds texts.jsonl.gz (one {"kind": "query" or "passage", "title", "text"} a line), pairs.npy (int32
 [n, 3]: set, query row, passage row, rows counted within each kind) and sets.json (the names of the sets). PASSAGES is
-gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. One of six raw passages
-gets a question made from one of its sentences; four of six are cut to some 40 words from a sentence on, and get two
-questions each. Pairs of questions that people asked come again at the end: they are few beside the made ones. --asked
-is for the last stage.
+gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. Some of the raw
+passages get a question made from one of their sentences; others are cut to some 40 words from a sentence on, and get
+two questions each. Pairs of questions that people asked come again at the end: they are few beside the made ones.
+--second makes other questions of other cuts, for the second run; --asked is for the last stage of either.
 """
 
 from __future__ import annotations
@@ -20,16 +20,27 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 #: Sets whose questions were made from their passages, given ones and ours; all others were asked by people.
 _GIVEN_MADE, _MADE = ("ict", "section"), "made"
-#: How often the pairs of a set come again, where that is not once.
-_COPIES = {"medquad": 5}
-#: Of each six raw passages those that get a question as a whole, and those that are cut, in this order.
-_WHOLE, _CUT, _OF = (0,), ((1, 3), (2, 4)), 6
+
+
+class Run(NamedTuple):
+    """What belongs to one run."""
+
+    whole: tuple[int, ...]  # of each six raw passages those that get a question as a whole
+    cut: tuple[tuple[int, ...], ...]  # and those that are cut, in this order
+    seed: int  # of the cuts and their questions
+    copies: int  # how often MedQuAD's pairs come again
+    thinned: int  # in the last stage, so many made questions are one
+
+
+_FIRST = Run(whole=(0,), cut=((1, 3), (2, 4)), seed=3, copies=5, thinned=10)
+_SECOND = Run(whole=(), cut=((5,), (1,)), seed=5, copies=3, thinned=4)
+_OF = 6
 _WINDOW, _LONGEST, _REST = 35, 48, 30  # words: enough for a window, its most, and the least behind its first sentence
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"(])")
 _YEAR, _NUMBER = re.compile(r"\d{3,4}"), re.compile(r"[\d,.]*\d[\d,.]*")
@@ -45,31 +56,33 @@ def main() -> None:
     parser.add_argument("distill", type=Path)
     parser.add_argument("passages", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--asked", action="store_true", help="asked questions once, and a tenth of the made ones")
+    parser.add_argument("--second", action="store_true", help="other made questions, for the second run")
+    parser.add_argument("--asked", action="store_true", help="asked questions once, and some of the made ones")
     parser.add_argument("--again", default="", help="a set whose pairs come once more behind the asked ones")
     options = parser.parse_args()
+    run = _SECOND if options.second else _FIRST
     pairs = [
         (record["set"], json.dumps(record, ensure_ascii=False) + "\n")
-        for record in _records(options.distill, options.passages)
+        for record in _records(options.distill, options.passages, run)
     ]
     asked = [pair for pair in pairs if pair[0] not in (*_GIVEN_MADE, _MADE)]
     if options.asked:
         made = [pair for pair in pairs if pair[0] in (*_GIVEN_MADE, _MADE)]
-        pairs = [*asked, *(pair for pair in asked if pair[0] == options.again), *made[::10]]
+        pairs = [*asked, *(pair for pair in asked if pair[0] == options.again), *made[:: run.thinned]]
     else:
-        pairs += [pair for pair in asked for _ in range(_COPIES.get(pair[0], 1))]
+        pairs += [pair for pair in asked for _ in range(run.copies if pair[0] == "medquad" else 1)]
     with gzip.open(options.output, "wt", encoding="utf-8") as file:
         file.writelines(line for _, line in pairs)
 
 
-def _records(distill: Path, passages: Path) -> Iterator[dict[str, Any]]:
+def _records(distill: Path, passages: Path, run: Run) -> Iterator[dict[str, Any]]:
     seen = set()
-    for record in itertools.chain(_pairs(distill), _made(passages)):
+    for record in itertools.chain(_pairs(distill), _made(passages, run)):
         key = record["question"], record["text"]
         if key not in seen:
             seen.add(key)
             yield record
-    yield from _of_windows(passages)
+    yield from _of_windows(passages, run)
 
 
 def _pairs(folder: Path) -> Iterator[dict[str, Any]]:
@@ -93,17 +106,17 @@ def _raw(path: Path, which: tuple[int, ...]) -> Iterator[tuple[str, str]]:
                 yield record["title"], record["text"]
 
 
-def _made(path: Path) -> Iterator[dict[str, Any]]:
+def _made(path: Path, run: Run) -> Iterator[dict[str, Any]]:
     draw = random.Random(0)
-    for title, text in _raw(path, _WHOLE):
+    for title, text in _raw(path, run.whole):
         question = _question(title, text, draw)
         if question is not None:
             yield {"question": question, "title": title, "text": text, "set": _MADE}
 
 
-def _of_windows(path: Path) -> Iterator[dict[str, Any]]:
-    draw = random.Random(3)
-    for title, text in itertools.chain.from_iterable(_raw(path, which) for which in _CUT):
+def _of_windows(path: Path, run: Run) -> Iterator[dict[str, Any]]:
+    draw = random.Random(run.seed)
+    for title, text in itertools.chain.from_iterable(_raw(path, which) for which in run.cut):
         window = _window(text, draw)
         for question in dict.fromkeys(_question(title, window, draw) for _ in range(2)):
             if question is not None:
