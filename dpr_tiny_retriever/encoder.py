@@ -150,6 +150,7 @@ class Encoder:
 
         bulk=False readies what few texts at a time need, such as questions, and does not load TensorFlow.
         """
+        self.tokenizer.warm_up()
         self._encode([("", "")], None, False)
         if bulk:
             self._forward.graph()

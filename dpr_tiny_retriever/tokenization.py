@@ -95,6 +95,10 @@ class PairTokenizer:
             text_starts[row] = text_start if head and self.text_segment else _NOWHERE
         return Tokens(np.frombuffer(b"".join(packed), np.int32), lengths, text_starts, truncated)
 
+    def warm_up(self) -> None:
+        """Do now what the first texts with a word would wait for."""
+        self._pieces.warm_up()
+
     def _word_pieces(self, texts: list[str], max_length: int) -> list[bytes]:
         """The word pieces of each text, or of as much of its beginning as surely fills max_length tokens."""
         limit = _LONG * max_length

@@ -21,6 +21,7 @@ _WORDS = re.compile(r"[^\t\n\r !-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
 _MOST = 1 << 17
 #: Longer words, in characters, are not kept: they hardly come again, and in scripts without blanks are whole sentences.
 _LONGEST = 48
+_PLAIN = re.compile(rf"[a-z0-9]{{1,{_LONGEST}}}")
 #: So few texts are sooner asked for one by one than given to the library's threads.
 _FEW = 4
 
@@ -55,6 +56,13 @@ class WordPieces:
         for row, ids in zip(left, self._asked([texts[row] for row in left]), strict=True):
             found[row] = ids
         return found  # type: ignore[return-value]
+
+    def warm_up(self) -> None:
+        """Keep the vocabulary's whole words of plain small letters and digits, which BERT's rules leave as they are."""
+        if self._by_word:
+            longest = self._tokenizer.model.max_input_chars_per_word
+            words = {word: id_ for word, id_ in self._tokenizer.get_vocab().items() if _PLAIN.fullmatch(word)}
+            self._kept |= {word: np.int32(id_).tobytes() for word, id_ in words.items() if len(word) <= longest}
 
     def _joined(self, text: str, words: Iterable[str], kept: dict[str, bytes]) -> bytes | None:
         if self._special.search(text):

@@ -135,3 +135,31 @@ def test_many_threads_get_their_own_texts_while_words_are_forgotten(monkeypatch:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda text: by_words(pieces, [text])[0], texts))
     assert found == by_the_library(tokenizer, texts)
+
+
+def test_words_of_the_vocabulary_are_kept_by_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = made()
+    pieces = WordPieces(tokenizer)
+    monkeypatch.setattr(pieces, "_asked", lambda texts: [b""] * len(texts))
+    assert by_words(pieces, ["city"]) == [[]]
+    pieces = WordPieces(tokenizer)
+    pieces.warm_up()
+    monkeypatch.setattr(pieces, "_asked", lambda texts: [b""] * len(texts))
+    assert by_words(pieces, ["the city"]) == by_the_library(tokenizer, ["the city"])
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_what_a_warm_up_keeps_is_the_librarys(lowercase: bool) -> None:
+    tokenizer = made(normalizer=BertNormalizer(lowercase=lowercase))
+    tokenizer.model.max_input_chars_per_word = 4
+    pieces = WordPieces(tokenizer)
+    pieces.warm_up()
+    words = list(tokenizer.get_vocab())
+    assert by_words(pieces, words) == by_the_library(tokenizer, words)
+
+
+def test_other_rules_keep_nothing_at_a_warm_up() -> None:
+    tokenizer = made(pre_tokenizer=Whitespace())
+    pieces = WordPieces(tokenizer)
+    pieces.warm_up()
+    assert by_words(pieces, ["the city"]) == by_the_library(tokenizer, ["the city"])

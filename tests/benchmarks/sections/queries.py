@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from tqdm import tqdm
 SECTION = "queries"
 PEERS = ("sentence-transformers", "onnxruntime")
 BLOCK = 50
+#: Seconds after which the threads of the peer before no longer spin in wait of work, on processors that others need.
+PAUSE = 0.5
 
 
 def measure(context: Context) -> dict[str, Any]:
@@ -23,6 +26,7 @@ def measure(context: Context) -> dict[str, Any]:
         spent: dict[str, list[list[float]]] = {peer: [] for peer in ready}
         for turn, first in enumerate(tqdm(range(0, context.questions, BLOCK), desc=f"queries, {name}", unit=" blocks")):
             for peer in in_turn(ready, turn):
+                time.sleep(PAUSE)
                 context.peers.call(peer, "ask", first=first, last=first + 5)  # awake again
                 spent[peer].append(context.peers.call(peer, "ask", first=first, last=first + BLOCK))
         found[name] = spent

@@ -34,6 +34,7 @@ class Worker:
     def load(self, source: str, saved: str, texts: str) -> list[str]:
         """Index all passages in each store, and say what can be searched."""
         passages, self.questions = read_texts(texts)
+        passages = list(dict.fromkeys(passages))  # a store takes no document twice
         self.pair = DualEncoder.from_pretrained(source)
         self.ways = {**dict(self._haystack(passages, source)), **dict(self._langchain(passages, source))}
         for name in self.ways:

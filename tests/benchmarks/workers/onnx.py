@@ -39,6 +39,7 @@ class Worker:
         """Export, optimise, choose a token budget on the first passages, and say what was fused and chosen."""
         self.passages, self.questions = read_texts(texts)
         self.tokenizer = load_tokenizer(Path(saved) / "passage_encoder")
+        self.tokenizer.warm_up()
         self.passage_session, fused = self._session(Path(saved) / "passage_encoder")
         self.query_session, _ = self._session(Path(saved) / "query_encoder")
         sample = self.passages[:1024]
