@@ -73,6 +73,7 @@ class Encoder:
         self._forward = Forward(config, weights, device=device, precision=precision)
         self._origin: dict[str, Any] | None = None
         self._truncated = 0
+        self._warm = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -150,8 +151,10 @@ class Encoder:
 
         bulk=False readies what few texts at a time need, such as questions, and does not load TensorFlow.
         """
-        self.tokenizer.warm_up()
-        self._encode([("", "")], None, False)
+        if not self._warm:  # pipelines call it before every run
+            self.tokenizer.warm_up()
+            self._encode([("", "")], None, False)
+            self._warm = True
         if bulk:
             self._forward.graph()
 

@@ -262,3 +262,12 @@ def test_half_precision_is_for_many_texts_and_costs_little(
 def test_an_unknown_precision_is_refused(pair_directory: Path) -> None:
     with pytest.raises(ValueError, match="precision is 'int8'; expected 'float32' or 'bfloat16'"):
         DualEncoder.from_pretrained(pair_directory, precision="int8")  # type: ignore[arg-type]
+
+
+def test_a_second_warm_up_does_nothing(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Encoder.from_pretrained(pair_directory, side="query")
+    asked = []
+    monkeypatch.setattr(encoder.tokenizer, "warm_up", lambda: asked.append(True))
+    for _ in range(3):
+        encoder.warm_up(bulk=False)
+    assert asked == [True]
