@@ -9,7 +9,7 @@ Shapes: n tokens of one text, w hidden size, h heads, d = w / h. All is float32.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,10 @@ class LightBert:
         self._second = embeddings.segment[min(1, len(embeddings.segment) - 1)] - embeddings.segment[0]  # [w]
         self._epsilon = np.float32(config.layer_norm_eps * config.hidden_size)
         self._first_norm = _rooted(embeddings.norm)
-        self._average = np.full(config.hidden_size, 1 / config.hidden_size, np.float32)
+        self._ones = np.ones((config.hidden_size, 1), np.float32)
+        self._average = self._ones / np.float32(config.hidden_size)
+        # Where the last layer's [CLS] alone is read, it alone is computed.
+        self._first = _First.of(self._layers.pop(), config) if self._layers and config.pooling != "mean" else None
 
     def encode(self, tokens: Tokens) -> Array:
         """Vectors [n texts, embedding_dim] of tokenised texts."""
@@ -53,21 +56,20 @@ class LightBert:
         return vectors
 
     def _vector(self, ids: NDArray[np.int32], text_start: int) -> Array:
-        config, weights, layers = self._config, self._weights, self._layers
+        config, weights = self._config, self._weights
         hidden = weights.embeddings.word[ids]  # [n, w]
         hidden += self._places[: len(ids)]
         if text_start < len(ids):
             hidden[text_start:] += self._second
         hidden = self._norm(self._first_norm, hidden)  # [n, w]
-        whole = config.pooling == "mean"
-        for layer in layers if whole else layers[:-1]:
+        for layer in self._layers:
             hidden = self._layer(layer, hidden, self._attend(layer, hidden))  # [n, w]
-        if whole:
+        if config.pooling == "mean":
             vector = hidden.mean(axis=0, keepdims=True)  # [1, w]
-        else:  # the last layer's [CLS] alone is read, so it alone is computed
+        else:
             vector = hidden[:1]  # [1, w]
-            if layers:
-                vector = self._layer(layers[-1], vector, self._attend_first(layers[-1], hidden))  # [1, w]
+            if self._first is not None:
+                vector = self._layer(self._first.layer, vector, self._attend_first(self._first, hidden))  # [1, w]
         vector = vector + self._last_offset
         if config.pooling == "pooler":
             assert weights.pooler is not None
@@ -97,31 +99,46 @@ class LightBert:
         joined: Array = context.transpose(1, 0, 2).reshape(len(hidden), width)
         return joined
 
-    def _attend_first(self, layer: Layer, hidden: Array) -> Array:
+    def _attend_first(self, first: _First, hidden: Array) -> Array:
         """Multi-head attention of the first token to every token, before the output product, [1, w].
 
         As bert._attend_first: the key and value products are taken once instead of once a token.
         """
-        heads, width = self._config.num_attention_heads, self._config.hidden_size
-        kernel = layer.query_key_value.kernel.reshape(width, 3, heads, width // heads)
-        query_of, key_of, value_of = kernel.transpose(1, 2, 0, 3)  # 3 x [h, w, d]
-        bias = layer.query_key_value.bias.reshape(3, heads, 1, width // heads)
-        query = hidden[:1] @ query_of + bias[0]  # [h, 1, d]
+        query = _dense(first.query, hidden[:1]).reshape(len(first.key), 1, -1)  # [h, 1, d]
         # What a key's bias adds is the same for all tokens of a text: the softmax forgets it.
-        asked = (query @ key_of.transpose(0, 2, 1))[:, 0]  # [h, w]
-        read = _softmax(asked @ hidden.T) @ hidden  # [h, w]
-        context: Array = read[:, None] @ value_of + bias[2]  # [h, 1, d]
-        return context.reshape(1, width)
+        asked = (query @ first.key)[:, 0]  # [h, w]
+        read = _softmax(asked.dot(hidden.T)).dot(hidden)  # [h, w]
+        context: Array = (read[:, None] @ first.value).reshape(1, -1)  # [1, w]
+        context += first.value_bias
+        return context
 
     def _norm(self, norm: LayerNorm, rows: Array) -> Array:
         """Layer normalisation of each row, in place of it, without the offset, by a rooted norm, [n, w]."""
-        rows -= (rows @ self._average)[:, None]
-        size: Array = np.einsum("ij,ij->i", rows, rows)
+        rows -= rows.dot(self._average)
+        size: Array = np.square(rows).dot(self._ones)  # [n, 1]
         size += self._epsilon
-        np.sqrt(size, out=size)
-        rows /= size[:, None]
+        rows /= np.sqrt(size, out=size)
         rows *= norm.scale
         return rows
+
+
+class _First(NamedTuple):
+    """A layer that the first token alone goes through, its product for query, key and value apart."""
+
+    layer: Layer
+    query: Dense  # [w, w]
+    key: Array  # [h, d, w]
+    value: Array  # [h, w, d]
+    value_bias: Array  # [w]
+
+    @classmethod
+    def of(cls, layer: Layer, config: BertConfig) -> _First:
+        heads, width = config.num_attention_heads, config.hidden_size
+        (kernel, bias), shape = layer.query_key_value, (width, heads, width // heads)
+        query, key, value = np.split(kernel, 3, axis=1)
+        query_bias, _, value_bias = np.split(bias, 3)
+        key, value = key.reshape(shape).transpose(1, 2, 0), value.reshape(shape).transpose(1, 0, 2)
+        return cls(layer, Dense(query, query_bias), key, value, value_bias)
 
 
 def _folded(layer: Layer, offset: Array, config: BertConfig) -> Layer:
@@ -157,7 +174,7 @@ def _dense(dense: Dense, rows: Array) -> Array:
     count, width = len(rows), dense.kernel.shape[1]
     parts = -(-rows.size * width // _ALONE)
     if parts <= 1:
-        product: Array = rows @ dense.kernel
+        product: Array = rows.dot(dense.kernel)
     else:
         product = np.empty((count, width), np.float32)
         for part in range(parts):
@@ -168,9 +185,9 @@ def _dense(dense: Dense, rows: Array) -> Array:
 
 
 def _softmax(scores: Array) -> Array:
-    scores -= scores.max(axis=-1, keepdims=True)
+    scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
     np.exp(scores, out=scores)
-    scores /= scores.sum(axis=-1, keepdims=True)
+    scores /= np.add.reduce(scores, axis=-1, keepdims=True)
     return scores
 
 
