@@ -7,7 +7,7 @@ DISTILL_FOLDER holds texts.jsonl.gz (one {"kind": "query" or "passage", "title",
 gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. Some of the raw
 passages get a question made from one of their sentences; others are cut to some 40 words from a sentence on, and get
 two questions each. Pairs of questions that people asked come again at the end: they are few beside the made ones.
---second makes other questions of other cuts, for the second run; --asked is for the last stage of either.
+Later runs have other questions of other cuts; --asked is for the last stage of each.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ class Run(NamedTuple):
     thinned: int  # in the last stage, so many made questions are one
 
 
-_FIRST = Run(whole=(0,), cut=((1, 3), (2, 4)), seed=3, copies=5, thinned=10)
-_SECOND = Run(whole=(), cut=((5,), (1,)), seed=5, copies=3, thinned=4)
+_RUNS = {
+    "first": Run(whole=(0,), cut=((1, 3), (2, 4)), seed=3, copies=5, thinned=10),
+    "second": Run(whole=(), cut=((5,), (1,)), seed=5, copies=3, thinned=4),
+    "third": Run(whole=(), cut=((3,), (0,)), seed=8, copies=3, thinned=4),
+}
 _OF = 6
 _WINDOW, _LONGEST, _REST = 35, 48, 30  # words: enough for a window, its most, and the least behind its first sentence
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"(])")
@@ -56,11 +59,11 @@ def main() -> None:
     parser.add_argument("distill", type=Path)
     parser.add_argument("passages", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--second", action="store_true", help="other made questions, for the second run")
+    parser.add_argument("--run", choices=_RUNS, default="first", help="which run of the bundled pair it is for")
     parser.add_argument("--asked", action="store_true", help="asked questions once, and some of the made ones")
     parser.add_argument("--again", default="", help="a set whose pairs come once more behind the asked ones")
     options = parser.parse_args()
-    run = _SECOND if options.second else _FIRST
+    run = _RUNS[options.run]
     pairs = [
         (record["set"], json.dumps(record, ensure_ascii=False) + "\n")
         for record in _records(options.distill, options.passages, run)

@@ -40,6 +40,8 @@ _FUNCTION_WORDS = (
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 _SCORES_AT_ONCE = 1 << 22  # 16 MB of float32
 _RIVAL = 5  # the rank that the best is compared with
+#: In a blend a cosine of the first number counts as 1, and one lower by the second as e times less.
+_SURE, _STEP = 0.82, 0.1
 
 
 @dataclass(frozen=True)
@@ -166,31 +168,38 @@ def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
 
 
 def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.4) -> Ranking:
-    """Combination of scores, each scaled by its best and by the least that it can be (Bruch et al. 2023, TMM).
+    """Weighted sum of scores, each counted by how sure its system is.
 
-    That is 0 for BM25 and -1 for a cosine; a dense score without such a bound is scaled by the least that was found.
-    Sparse scores also count by their margin, the best above the fifth in that scale: where many passages hold the words
-    of a question, its words do not tell them apart. A passage that only one of two full lists holds is taken to be as
-    good as the last of the other.
+    A cosine c counts as exp((c - 0.82) / 0.1): a pair that has found what it looked for outweighs the words, one that
+    has not leaves the choice to them. Dense scores without bounds say no such thing, and are scaled from the least to
+    the best that was found. BM25's are scaled by their best (Bruch et al. 2023, with 0 as the least) and count by its
+    margin, the best above the fifth in that scale: where many passages hold the words of a question, its words do not
+    tell them apart. A passage that only one of two full lists holds is taken to be as good as the last of the other.
     """
     if not 0 <= dense_weight <= 1:
         raise ValueError(f"dense_weight is {dense_weight}; expected 0 (BM25 alone) to 1 (the dense system alone)")
     gains = [
-        partial(_scaled, weight=dense_weight, least=dense.least, by_margin=False),
+        partial(_scaled if dense.least is None else _near, weight=dense_weight),
         partial(_scaled, weight=1 - dense_weight, least=sparse.least, by_margin=True),
     ]
-    note = f"scores scaled by their bounds and added, dense ones with weight {dense_weight:g}, BM25's by its margin"
+    how = "scaled" if dense.least is None else "by how near the cosine is to 1"
+    note = f"scores added, dense ones {how} with weight {dense_weight:g}, BM25's scaled and by its margin"
     return _combine([dense, sparse], gains, k, note)
 
 
+def _near(scores: NDArray[np.float32], full: bool, *, weight: float) -> NDArray[np.float64]:
+    gains: NDArray[np.float64] = weight * np.exp((scores.astype(np.float64) - _SURE) / _STEP)
+    return gains - gains[-1] if full else gains  # what a passage has that was not found: it counts as 0
+
+
 def _scaled(
-    scores: NDArray[np.float32], full: bool, *, weight: float, least: float | None, by_margin: bool
+    scores: NDArray[np.float32], full: bool, *, weight: float, least: float | None = None, by_margin: bool = False
 ) -> NDArray[np.float64]:
     if not len(scores):
         return np.zeros(0)
     best, worst = float(scores[0]), float(scores[-1])
     bottom = worst if least is None else least
-    missing = worst if full or least is None else least  # what a passage has that was not found: it counts as 0
+    missing = worst if full or least is None else least
     height = best - bottom or 1.0
     if by_margin and len(scores) >= _RIVAL:
         weight *= (best - float(scores[_RIVAL - 1])) / height

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ def train(
     data: Annotated[list[Path], typer.Argument(help="DPR JSON, JSON lines (plain or .gz) or BEIR folders.")],
     output: Annotated[Path, typer.Option(help="The pair folder to write; a killed run goes on from it.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="A YAML file of stages, which the options below are then not for.")
+        Path | None, typer.Option(help="A YAML file of stages, with which of the settings below only --seed goes.")
     ] = None,
     given: Annotated[
         list[str] | None, typer.Option("--model", help="NAME=FOLDER, for $NAME in the recipe. May be repeated.")
@@ -55,7 +55,7 @@ def train(
     chunk_size: Annotated[int | None, typer.Option(help="Gradient caching: texts encoded at once.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random; with a recipe, of all its stages.")] = None,
     replicas: Annotated[int, typer.Option(help="Logical devices to mirror over: GPUs where there are, else CPUs.")] = 1,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard.")] = None,
     licence: Annotated[str | None, typer.Option(help="The licence that the model card states.")] = None,
@@ -94,9 +94,9 @@ def train(
         "licence": licence,
     }
     if recipe is not None:
-        if chosen or new or start or layers or tied is not None:
-            raise ValueError("found --recipe and settings beside it; expected one or the other")
-        _run_recipe(data, output, recipe, given or [], distillation, common)
+        if chosen.keys() - {"seed"} or new or start or layers or tied is not None:
+            raise ValueError("found --recipe and settings beside it; expected one or the other (--seed goes with both)")
+        _run_recipe(data, output, recipe, given or [], distillation, common, chosen)
         return
     if new is not None and start is not None:
         raise ValueError("found --new and --start; expected one of them")
@@ -173,6 +173,7 @@ def _run_recipe(
     given: Sequence[str],
     distillation: Callable[[Path], Distillation | None],
     common: dict[str, Any],
+    replaced: Mapping[str, Any],
 ) -> None:
     from dpr_tiny_retriever.training import train as run
     from dpr_tiny_retriever.training.recipe import read_recipe
@@ -189,7 +190,7 @@ def _run_recipe(
             start=stage.start if stage.start is not None else before,
             layers=stage.layers,
             tied=stage.tied,
-            settings=stage.settings,
+            settings=dataclasses.replace(stage.settings, **replaced),
             distillation=distillation(output) if stage.settings.distils else None,
             **common,
         )

@@ -56,10 +56,14 @@ def test_a_recipe_is_run_stage_by_stage(data: Path, small_directory: Path, tmp_p
         f"SMALL={model}",
         "--teacher",
         model,
+        "--seed",
+        5,
     )
     assert "stage 1 of 2: words" in output
     assert DualEncoder.from_pretrained(tmp_path / "pair").embedding_dim == 8
-    assert "Started from: words." in (tmp_path / "pair" / "README.md").read_text()
+    card = (tmp_path / "pair" / "README.md").read_text()
+    assert "Started from: words." in card
+    assert "| seed | `5` |" in card
 
 
 def test_options_become_settings(data: Path, small_directory: Path, tmp_path: Path) -> None:
@@ -118,9 +122,17 @@ def test_a_recipe_that_cannot_be_run_is_refused_by_name(tmp_path: Path, text: st
         read_recipe(tmp_path / "recipe.yaml", {})
 
 
-def test_the_bundled_pairs_recipe_is_one() -> None:
-    stages = read_recipe(Path(__file__).parents[2] / "recipes" / "bundled.yaml", {"MINILM": "minilm"})
-    assert [stage.name for stage in stages] == ["words", "layers"]
+@pytest.mark.parametrize(
+    ("name", "model", "expected"),
+    [
+        ("bundled", "MINILM", ["words", "layers"]),
+        ("bundled_again", "MEAN", ["again"]),
+        ("bundled_asked", "DISTILLED", ["asked"]),
+    ],
+)
+def test_the_bundled_pairs_recipes_are_ones(name: str, model: str, expected: list[str]) -> None:
+    stages = read_recipe(Path(__file__).parents[2] / "recipes" / f"{name}.yaml", {model: "folder"})
+    assert [stage.name for stage in stages] == expected
     assert all(isinstance(stage.settings, Settings) for stage in stages)
 
 
