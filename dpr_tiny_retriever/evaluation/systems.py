@@ -189,7 +189,7 @@ def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.4)
 
 def _near(scores: NDArray[np.float32], full: bool, *, weight: float) -> NDArray[np.float64]:
     gains: NDArray[np.float64] = weight * np.exp((scores.astype(np.float64) - _SURE) / _STEP)
-    return gains - gains[-1] if full else gains  # what a passage has that was not found: it counts as 0
+    return gains - gains[-1] if full else gains  # as the last counts what was not found: as 0
 
 
 def _scaled(
@@ -199,7 +199,7 @@ def _scaled(
         return np.zeros(0)
     best, worst = float(scores[0]), float(scores[-1])
     bottom = worst if least is None else least
-    missing = worst if full or least is None else least
+    missing = worst if full or least is None else least  # what a passage has that was not found: it counts as 0
     height = best - bottom or 1.0
     if by_margin and len(scores) >= _RIVAL:
         weight *= (best - float(scores[_RIVAL - 1])) / height
