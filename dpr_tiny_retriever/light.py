@@ -37,10 +37,8 @@ class LightBert:
         self._places = embeddings.position + embeddings.segment[0]  # [max_position_embeddings, w]
         # A model of one segment gives its titles and texts the same.
         self._second = embeddings.segment[min(1, len(embeddings.segment) - 1)] - embeddings.segment[0]  # [w]
-        self._epsilon = np.float32(config.layer_norm_eps * config.hidden_size)
-        self._first_norm = _rooted(embeddings.norm)
-        self._ones = np.ones((config.hidden_size, 1), np.float32)
-        self._average = self._ones / np.float32(config.hidden_size)
+        self._epsilon = np.float32(config.layer_norm_eps)
+        self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
         # Where the last layer's [CLS] alone is read, it alone is computed.
         self._first = _First.of(self._layers.pop(), config) if self._layers and config.pooling != "mean" else None
 
@@ -61,7 +59,7 @@ class LightBert:
         hidden += self._places[: len(ids)]
         if text_start < len(ids):
             hidden[text_start:] += self._second
-        hidden = self._norm(self._first_norm, hidden)  # [n, w]
+        hidden = self._norm(weights.embeddings.norm, hidden)  # [n, w]
         for layer in self._layers:
             hidden = self._layer(layer, hidden, self._attend(layer, hidden))  # [n, w]
         if config.pooling == "mean":
@@ -113,11 +111,11 @@ class LightBert:
         return context
 
     def _norm(self, norm: LayerNorm, rows: Array) -> Array:
-        """Layer normalisation of each row, in place of it, without the offset, by a rooted norm, [n, w]."""
+        """Layer normalisation of each row, in place of it, without the offset, [n, w]."""
         rows -= rows.dot(self._average)
-        size: Array = np.square(rows).dot(self._ones)  # [n, 1]
-        size += self._epsilon
-        rows /= np.sqrt(size, out=size)
+        variance: Array = np.square(rows).dot(self._average)  # [n, 1]
+        variance += self._epsilon
+        rows /= np.sqrt(variance, out=variance)
         rows *= norm.scale
         return rows
 
@@ -152,14 +150,7 @@ def _folded(layer: Layer, offset: Array, config: BertConfig) -> Layer:
         attention_output=_raised(layer.attention_output, offset),
         intermediate=_raised(layer.intermediate, within @ layer.intermediate.kernel),
         output=_raised(layer.output, within),
-        attention_norm=_rooted(layer.attention_norm),
-        output_norm=_rooted(layer.output_norm),
     )
-
-
-def _rooted(norm: LayerNorm) -> LayerNorm:
-    """The norm for rows that were divided by their length, not by their standard deviation."""
-    return norm._replace(scale=norm.scale * np.float32(len(norm.scale) ** 0.5))
 
 
 def _raised(dense: Dense, by: Array) -> Dense:

@@ -7,7 +7,7 @@ DISTILL_FOLDER holds texts.jsonl.gz (one {"kind": "query" or "passage", "title",
 gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. Some of the raw
 passages get a question made from one of their sentences; others are cut to some 40 words from a sentence on, and get
 two questions each. Pairs of questions that people asked come again at the end: they are few beside the made ones.
-Later runs have other questions of other cuts; --asked is for the last stage of each.
+--run names the run that it is for: each has questions and cuts of its own; --asked is for the last stage of each.
 """
 
 from __future__ import annotations

@@ -48,13 +48,13 @@ _SURE, _STEP = 0.82, 0.1
 class Ranking:
     """What a system found for each query, and how long its parts took, in seconds.
 
-    least is the lowest score that a passage can have, None where there is no such bound.
+    cosine is whether its scores are cosines.
     """
 
     hits: Hits
     seconds: dict[str, float]
     notes: list[str] = field(default_factory=list)
-    least: float | None = None
+    cosine: bool = False
 
 
 class System(Protocol):
@@ -112,8 +112,8 @@ class Dense:
             clock.lap(f"{self.index} index and search")
             shares = ", ".join(f"{kept_share(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
             notes.append(f"the {self.index} index keeps {shares} nearest passages of the exact search")
-        bounded = self.metric == "cosine" or (self.metric == "dot" and self.encoder.normalize)
-        return Ranking(hits, clock.laps, notes, -1.0 if bounded else None)
+        cosine = self.metric == "cosine" or (self.metric == "dot" and self.encoder.normalize)
+        return Ranking(hits, clock.laps, notes, cosine)
 
 
 class BM25:
@@ -158,7 +158,7 @@ class BM25:
         clock.lap("search")
         hits = Hits(np.concatenate([hits.rows for hits in found]), np.concatenate([hits.scores for hits in found]))
         counted = f"lower-cased words of title and text, without {len(STOP_WORDS)} function words"
-        return Ranking(hits, clock.laps, [f"k1 {self.k1}, b {self.b}, {counted}"], 0.0)
+        return Ranking(hits, clock.laps, [f"k1 {self.k1}, b {self.b}, {counted}"])
 
 
 def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
@@ -179,36 +179,42 @@ def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.4)
     if not 0 <= dense_weight <= 1:
         raise ValueError(f"dense_weight is {dense_weight}; expected 0 (BM25 alone) to 1 (the dense system alone)")
     gains = [
-        partial(_scaled if dense.least is None else _near, weight=dense_weight),
-        partial(_scaled, weight=1 - dense_weight, least=sparse.least, by_margin=True),
+        partial(_near if dense.cosine else _spread, weight=dense_weight),
+        partial(_by_margin, weight=1 - dense_weight),
     ]
-    how = "scaled" if dense.least is None else "by how near the cosine is to 1"
+    how = "by how near the cosine is to 1" if dense.cosine else "scaled"
     note = f"scores added, dense ones {how} with weight {dense_weight:g}, BM25's scaled and by its margin"
     return _combine([dense, sparse], gains, k, note)
 
 
-def _near(scores: NDArray[np.float32], full: bool, *, weight: float) -> NDArray[np.float64]:
-    gains: NDArray[np.float64] = weight * np.exp((scores.astype(np.float64) - _SURE) / _STEP)
-    return gains - gains[-1] if full else gains  # as the last counts what was not found: as 0
+# Gains: what the scores of one system, best first, give each passage. One that was not found has none; where the list
+# is full, it is taken to be as good as the last.
 
 
-def _scaled(
-    scores: NDArray[np.float32], full: bool, *, weight: float, least: float | None = None, by_margin: bool = False
-) -> NDArray[np.float64]:
+def _near(scores: NDArray[np.float64], full: bool, *, weight: float) -> NDArray[np.float64]:
+    gains: NDArray[np.float64] = weight * np.exp((scores - _SURE) / _STEP)
+    return gains - gains[-1] if full else gains
+
+
+def _spread(scores: NDArray[np.float64], full: bool, *, weight: float) -> NDArray[np.float64]:
     if not len(scores):
-        return np.zeros(0)
-    best, worst = float(scores[0]), float(scores[-1])
-    bottom = worst if least is None else least
-    missing = worst if full or least is None else least  # what a passage has that was not found: it counts as 0
-    height = best - bottom or 1.0
-    if by_margin and len(scores) >= _RIVAL:
-        weight *= (best - float(scores[_RIVAL - 1])) / height
-    return weight * (scores.astype(np.float64) - missing) / height
+        return scores
+    gains: NDArray[np.float64] = weight * (scores - scores[-1]) / (scores[0] - scores[-1] or 1.0)
+    return gains
+
+
+def _by_margin(scores: NDArray[np.float64], full: bool, *, weight: float) -> NDArray[np.float64]:
+    if not len(scores):
+        return scores
+    gains: NDArray[np.float64] = weight * scores / scores[0]
+    if len(scores) >= _RIVAL:
+        gains *= 1 - scores[_RIVAL - 1] / scores[0]
+    return gains - gains[-1] if full else gains
 
 
 def _combine(
     rankings: Sequence[Ranking],
-    gains: Sequence[Callable[[NDArray[np.float32], bool], NDArray[np.float64]]],
+    gains: Sequence[Callable[[NDArray[np.float64], bool], NDArray[np.float64]]],
     k: int,
     note: str,
 ) -> Ranking:
@@ -220,7 +226,7 @@ def _combine(
         sizes = [np.count_nonzero(ranking.hits.rows[query] >= 0) for ranking in rankings]
         found = np.concatenate([one.hits.rows[query, :size] for one, size in zip(rankings, sizes, strict=True)])
         added = [
-            gain(one.hits.scores[query, :size], size == one.hits.rows.shape[1])
+            gain(one.hits.scores[query, :size].astype(np.float64), size == one.hits.rows.shape[1])
             for gain, one, size in zip(gains, rankings, sizes, strict=True)
         ]
         passages, which = np.unique(found, return_inverse=True)

@@ -84,18 +84,18 @@ def test_fusion_is_its_formula() -> None:
 
 
 def test_a_blend_is_its_formula() -> None:
-    def ranking(rows: list[int], scores: list[float], least: float | None = None) -> Ranking:
-        return Ranking(Hits(np.array([rows], np.int32), np.array([scores], np.float32)), {}, least=least)
+    def ranking(rows: list[int], scores: list[float], cosine: bool = False) -> Ranking:
+        return Ranking(Hits(np.array([rows], np.int32), np.array([scores], np.float32)), {}, cosine=cosine)
 
     dense, sparse = ranking([3, 1, 0], [-1, -2, -5]), ranking([1, 2, -1], [8, 4, -np.inf])
     blended = blend(dense, sparse, 4, dense_weight=0.6).hits
-    assert blended.rows.tolist() == [[1, 3, 0, 2]]
-    np.testing.assert_allclose(blended.scores[0], [0.6 * 0.75 + 0.4, 0.6, 0, 0], atol=1e-7)
+    assert blended.rows.tolist() == [[1, 3, 2, 0]]
+    np.testing.assert_allclose(blended.scores[0], [0.6 * 0.75 + 0.4, 0.6, 0.4 / 2, 0], atol=1e-7)
     above = 0.5 * (np.exp((0.7 - 0.82) / 0.1) - np.exp((0.6 - 0.82) / 0.1))  # of two cosines, the first above the last
-    bounded = blend(ranking([3, 1], [0.7, 0.6], -1), ranking([1, 2], [8, 4], 0), 4, dense_weight=0.5).hits
-    assert bounded.rows.tolist() == [[1, 3, 2, -1]]
-    np.testing.assert_allclose(bounded.scores[0], [0.5 * (8 - 4) / 8, above, 0, -np.inf], atol=1e-7)
-    ended = blend(ranking([3, 1], [0.7, 0.6], -1), ranking([1, -1], [8, -np.inf], 0), 4, dense_weight=0.5).hits
+    near = blend(ranking([3, 1], [0.7, 0.6], True), ranking([1, 2], [8, 4]), 4, dense_weight=0.5).hits
+    assert near.rows.tolist() == [[1, 3, 2, -1]]
+    np.testing.assert_allclose(near.scores[0], [0.5 * (8 - 4) / 8, above, 0, -np.inf], atol=1e-7)
+    ended = blend(ranking([3, 1], [0.7, 0.6], True), ranking([1, -1], [8, -np.inf]), 4, dense_weight=0.5).hits
     assert ended.rows.tolist() == [[1, 3, -1, -1]]
     np.testing.assert_allclose(ended.scores[0][:2], [0.5, above], atol=1e-7)
     nothing = ranking([-1, -1], [-np.inf, -np.inf])
@@ -108,9 +108,11 @@ def test_a_blend_is_its_formula() -> None:
 def test_a_blend_counts_words_by_how_far_their_best_stands_above_its_fifth() -> None:
     nothing = [-1] * 4
     dense = Ranking(
-        Hits(np.array([[5, 1, *nothing]], np.int32), np.array([[0.8, 0.7, *4 * [-np.inf]]], np.float32)), {}, least=-1
+        Hits(np.array([[5, 1, *nothing]], np.int32), np.array([[0.8, 0.7, *4 * [-np.inf]]], np.float32)),
+        {},
+        cosine=True,
     )
-    sparse = Ranking(Hits(np.arange(6, dtype=np.int32)[None], np.array([[8, 7, 6, 6, 4, 2]], np.float32)), {}, least=0)
+    sparse = Ranking(Hits(np.arange(6, dtype=np.int32)[None], np.array([[8, 7, 6, 6, 4, 2]], np.float32)), {})
     hits = blend(dense, sparse, 6, dense_weight=0.5).hits
     share = 0.5 * (8 - 4) / 8
     expected = {
