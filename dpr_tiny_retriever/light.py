@@ -19,9 +19,6 @@ from dpr_tiny_retriever.tokenization import Tokens
 
 Array: TypeAlias = NDArray[np.float32]
 
-#: Multiplications of a product that OpenBLAS, as it comes with numpy, leaves to one thread.
-_ALONE = (1 << 20) - 1
-
 
 class LightBert:
     """The forward pass of one BERT. Thread-safe: nothing of it changes after construction."""
@@ -158,19 +155,8 @@ def _raised(dense: Dense, by: Array) -> Dense:
 
 
 def _dense(dense: Dense, rows: Array) -> Array:
-    """The product with the bias, [n, out], in slices of rows that numpy's BLAS does not split over threads.
-
-    Its threads wait for each other: beside other work that costs many times what they save.
-    """
-    count, width = len(rows), dense.kernel.shape[1]
-    parts = -(-rows.size * width // _ALONE)
-    if parts <= 1:
-        product: Array = rows.dot(dense.kernel)
-    else:
-        product = np.empty((count, width), np.float32)
-        for part in range(parts):
-            some = slice(count * part // parts, count * (part + 1) // parts)
-            np.matmul(rows[some], dense.kernel, out=product[some])
+    """The product with the bias, [n, out]. Numpy's BLAS splits a large one over the cores."""
+    product: Array = rows.dot(dense.kernel)
     product += dense.bias
     return product
 
