@@ -231,8 +231,9 @@ def _read_judgments(path: Path) -> dict[str, dict[str, tuple[int, Place]]]:
     judgments: dict[str, dict[str, tuple[int, Place]]] = {}
     for number, (place, row) in enumerate(read_rows(path)):
         try:
-            query_id, passage_id, grade = row[0], row[1], int(row[2])
-        except (IndexError, ValueError):
+            query_id, passage_id, score = row
+            grade = int(score)
+        except ValueError:
             if number == 0 and len(row) == 3:
                 continue  # the header
             raise DataError(

@@ -96,11 +96,17 @@ def _answer(index: Index, question: str, top_k: int) -> None:
 
 
 def _typed() -> Iterable[str]:
-    """Questions line by line, with a prompt where somebody types them."""
+    """Questions line by line: of somebody who types them, after a prompt, up to an empty line; of a file all."""
+    typed = _at_terminal()
     while True:
-        if sys.stdin.isatty():
+        if typed:
             typer.secho("\nQuestion (an empty line ends): ", bold=True, nl=False)
-        line = sys.stdin.readline().strip()
-        if not line:
+        line = sys.stdin.readline()
+        if line.strip():
+            yield line.strip()
+        elif typed or not line:
             return
-        yield line
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()

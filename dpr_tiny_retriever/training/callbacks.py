@@ -106,14 +106,17 @@ def dev_score(
     ranks = np.empty(len(queries), np.int64)
     for at, (query, own) in enumerate(zip(queries, dev.positive_rows.tolist(), strict=True)):
         scores = passages @ query
-        above = scores > scores[own]
+        above = ~(scores < scores[own])  # what is equal, or no number, counts against the model
         above[dev.known_positives(int(dev.query_rows[at]))] = False
         ranks[at] = 1 + np.count_nonzero(above)
     return DevScore(step, float(ranks.mean()), {k: float((ranks <= k).mean()) for k in _KS})
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps everything that a run depends on in one file, replaced whole every few minutes and at the end."""
+    """Keeps everything that a run depends on in one file, replaced whole every few minutes and at the end.
+
+    Raises ValueError where the weights are no numbers any more: the file then keeps the last ones that were.
+    """
 
     def __init__(
         self, path: Path, *, minutes: float, every: int | None, identity: str, dev: DevEvaluation | None
@@ -152,7 +155,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         due = self.every is not None and self.model.steps_made % self.every == 0
-        if due or time.monotonic() - self._saved >= self.seconds:
+        diverged = not np.isfinite(float((logs or {}).get("loss", 0.0)))
+        if due or diverged or time.monotonic() - self._saved >= self.seconds:
             self.save()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -165,11 +169,17 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
 
     def save(self, *, ended: bool = False) -> None:
         """Write the file anew; a crash leaves the former one."""
+        weights = _arrays("model", self.model.variables)
+        if not all(np.isfinite(array).all() for array in weights.values()):
+            raise ValueError(
+                f"the training has diverged: after step {self.model.steps_made} there are weights that are no numbers; "
+                "expected a lower learning rate, a longer warm-up, or clip_norm"
+            )
         state = {
             "identity": np.array(self.identity),
             "ended": np.array(ended),
             "seconds": np.array(self.total_seconds),
-            **_arrays("model", self.model.variables),
+            **weights,
             **_arrays("optimizer", self.model.optimizer.variables),
             **(self.dev.state() if self.dev is not None else {}),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,11 +31,11 @@ def train(
     layers: Annotated[
         int | None, typer.Option(help="Layers of a new model (2), or to put more on top of --start.")
     ] = None,
-    width: Annotated[int, typer.Option(help="Width of a new model.")] = 128,
-    heads: Annotated[int, typer.Option(help="Heads of a new model.")] = 2,
+    width: Annotated[int | None, typer.Option(help="Width of a new model (128).")] = None,
+    heads: Annotated[int | None, typer.Option(help="Heads of a new model (2).")] = None,
     words: Annotated[
-        str, typer.Option(help="Word embeddings of a new model: random, table or vectors (projected).")
-    ] = "table",
+        str | None, typer.Option(help="Word embeddings of a new model: random, table (the default) or vectors.")
+    ] = None,
     tied: Annotated[bool | None, typer.Option(help="One encoder for both sides (without it, as --start is).")] = None,
     dev: Annotated[list[Path] | None, typer.Option(help="Data to evaluate on while training. May be repeated.")] = None,
     split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
@@ -75,16 +75,21 @@ def train(
         "precision": precision,
         "seed": seed,
     }
-    chosen = _named_values(option or [], Settings)
+    chosen = _named_values(option or [])
     chosen |= {name: value for name, value in short.items() if value is not None}
-
-    def distillation(folder: Path) -> Distillation | None:
-        if teacher_vectors is not None and teacher is None:
-            return Distillation(given=teacher_vectors)
-        if teacher is None:
-            return None
-        return Distillation(encoder=load_start(teacher), cache=teacher_cache or folder / "training" / "teacher")
-
+    shape = {"layers": layers, "width": width, "heads": heads, "words": words}
+    shape = {name: value for name, value in shape.items() if value is not None}
+    if teacher is not None and teacher_vectors is not None:
+        raise ValueError("found --teacher and --teacher-vectors; expected one of them")
+    if new is not None and start is not None:
+        raise ValueError("found --new and --start; expected one of them")
+    if recipe is not None and (chosen.keys() - {"seed"} or new or start or shape or tied is not None):
+        raise ValueError("found --recipe and settings beside it; expected one or the other (--seed goes with both)")
+    if recipe is None and given:
+        raise ValueError("found --model without --recipe; expected --start for the model to train on")
+    if recipe is None and new is None and shape.keys() - {"layers"}:
+        raise ValueError(f"found {', '.join(f'--{name}' for name in shape)} without --new; expected a new model")
+    settings = Settings.from_record(chosen, "the options")
     common: dict[str, Any] = {
         "dev": dev or (),
         "split": split,
@@ -93,17 +98,18 @@ def train(
         "resume": resume,
         "licence": licence,
     }
+    distillation = None
+    if teacher_vectors is not None:
+        distillation = Distillation(given=teacher_vectors)
+    elif teacher is not None:
+        cache = teacher_cache or output / "training" / "teacher"
+        distillation = Distillation(encoder=load_start(teacher), cache=cache)
     if recipe is not None:
-        if chosen.keys() - {"seed"} or new or start or layers or tied is not None:
-            raise ValueError("found --recipe and settings beside it; expected one or the other (--seed goes with both)")
         _run_recipe(data, output, recipe, given or [], distillation, common, chosen)
         return
-    if new is not None and start is not None:
-        raise ValueError("found --new and --start; expected one of them")
-    settings = Settings.from_record(chosen, "the options")
     model: NewModel | str | None = start
     if new is not None:
-        model = NewModel(new, 2 if layers is None else layers, width, heads, words)  # type: ignore[arg-type]
+        model = NewModel(new, **shape)  # type: ignore[arg-type]
     done = run(
         data,
         output,
@@ -111,7 +117,7 @@ def train(
         layers=None if new is not None else layers,
         tied=True if new is not None and tied is None else tied,
         settings=settings,
-        distillation=distillation(output),
+        distillation=distillation,
         **common,
     )
     typer.echo(f"{output}: {done.steps} steps, {done.broken.count} records left out")
@@ -171,7 +177,7 @@ def _run_recipe(
     output: Path,
     recipe: Path,
     given: Sequence[str],
-    distillation: Callable[[Path], Distillation | None],
+    distillation: Distillation | None,
     common: dict[str, Any],
     replaced: Mapping[str, Any],
 ) -> None:
@@ -179,6 +185,8 @@ def _run_recipe(
     from dpr_tiny_retriever.training.recipe import read_recipe
 
     stages = read_recipe(recipe, dict(_split(pair) for pair in given))
+    if distillation is not None and not any(stage.settings.distils for stage in stages):
+        raise ValueError(f"there is a teacher, and {recipe} has no stage that asks for it; expected one that distils")
     before: Path | None = None
     for number, stage in enumerate(stages):
         last = number == len(stages) - 1
@@ -191,24 +199,16 @@ def _run_recipe(
             layers=stage.layers,
             tied=stage.tied,
             settings=dataclasses.replace(stage.settings, **replaced),
-            distillation=distillation(output) if stage.settings.distils else None,
+            distillation=distillation if stage.settings.distils else None,
             **common,
         )
         before = folder
 
 
-def _named_values(options: Sequence[str], settings: type[Any]) -> dict[str, Any]:
+def _named_values(options: Sequence[str]) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]
 
-    known = [field.name for field in dataclasses.fields(settings)]
-    values: dict[str, Any] = {}
-    for option in options:
-        name, value = _split(option)
-        if name not in known:
-            raise ValueError(f"no setting is {name}; expected one of {', '.join(known)}")
-        # YAML reads 1e-3 as a text: it wants a point.
-        values[name] = float(value) if "e-" in value.lower() else yaml.safe_load(value)
-    return values
+    return {name: yaml.safe_load(value) for name, value in map(_split, options)}
 
 
 def _split(option: str) -> tuple[str, str]:

@@ -74,13 +74,18 @@ def read_examples(data: Path, *, split: str = "train", broken: Broken | None = N
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:
-    """Write examples as DPR JSON, an array with a record a line; a name with .gz is gzip'd. Returns their number."""
+    """Write examples as DPR JSON, an array with a record a line; a name with .gz is gzip'd. Returns their number.
+
+    What stood there is replaced when all are written.
+    """
     count = 0
-    with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as file:
+    part = path.with_name(path.name + ".part")
+    with gzip.open(part, "wt", encoding="utf-8") if path.suffix == ".gz" else part.open("w", encoding="utf-8") as file:
         for example in examples:
             file.write(("[\n" if not count else ",\n") + json.dumps(_record(example), ensure_ascii=False))
             count += 1
         file.write("\n]\n" if count else "[]\n")
+    part.replace(path)
     return count
 
 

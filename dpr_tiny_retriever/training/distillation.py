@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
 
 SHARD = 4096  # texts: what a kill loses at most
 _SAMPLE = 50_000  # vectors that the principal components are found from
+_DIGESTED = 1000  # vectors of each side
 _NEIGHBOURS_AT_ONCE = 1 << 24  # scores
 
 
@@ -89,6 +91,14 @@ class Teacher:
     def passages(self, rows: Rows) -> Vectors:
         """Vectors [n, t] of passages."""
         return self._passages[rows].astype(np.float32)
+
+    def digest(self) -> str:
+        """A digest of some of the vectors, evenly spread, and of how they are reduced."""
+        found = hashlib.blake2b(digest_size=16)
+        for vectors in (self._queries, self._passages):
+            found.update(vectors[:: max(1, len(vectors) // _DIGESTED)].tobytes())
+        found.update(b"" if self.components is None else self.components.tobytes())
+        return found.hexdigest()
 
     def reduced(self, vectors: Vectors) -> Vectors:
         """Vectors [n, dim] in the student's width."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.evaluation.answers import has_answer
+from dpr_tiny_retriever.evaluation.answers import answer_tokens, has_answer
 from dpr_tiny_retriever.evaluation.corpus import Corpus
 from dpr_tiny_retriever.evaluation.datasets import add_passages
 from dpr_tiny_retriever.evaluation.systems import BM25, Dense, System
@@ -20,8 +20,6 @@ from dpr_tiny_retriever.training.data import Example
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
-
-_QUESTIONS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ def mine_dense(
 def _mined(
     examples: Sequence[Example], passages: Iterable[Passage], system: System, mining: Mining
 ) -> Iterator[Example]:
+    if not examples:
+        return
     corpus = Corpus()
     corpus.begin_part(Path("the corpus to mine"))
     rows: dict[tuple[str, str], int] = {}
@@ -83,17 +83,15 @@ def _mined(
             rows[content] = len(rows)
             corpus.add(str(rows[content]), *content, line=len(rows))
     distinct = corpus.distinct()
-    most = max((len(example.positives) for example in examples), default=0)
+    most = max(len(example.positives) for example in examples)
     depth = min(mining.ranks[1] + most, len(rows))
-    for start in range(0, len(examples), _QUESTIONS_AT_ONCE):
-        part = examples[start : start + _QUESTIONS_AT_ONCE]
-        hits = system.rank([example.question for example in part], corpus, distinct, depth).hits
-        for example, found, scores in zip(part, hits.rows, hits.scores, strict=True):
-            positives = {rows[passage.title or "", passage.text] for passage in example.positives}
-            chosen = _chosen(example, found, scores, positives, corpus, mining)
-            kept = example.hard_negatives if mining.keep else ()
-            fresh = [passage for passage in chosen if passage not in kept]
-            yield dataclasses.replace(example, hard_negatives=(*kept, *fresh))
+    hits = system.rank([example.question for example in examples], corpus, distinct, depth).hits
+    for example, found, scores in zip(examples, hits.rows, hits.scores, strict=True):
+        positives = {rows[passage.title or "", passage.text] for passage in example.positives}
+        chosen = _chosen(example, found, scores, positives, corpus, mining)
+        kept = example.hard_negatives if mining.keep else ()
+        fresh = [passage for passage in chosen if passage not in kept]
+        yield dataclasses.replace(example, hard_negatives=(*kept, *fresh))
 
 
 def _chosen(
@@ -106,6 +104,8 @@ def _chosen(
 ) -> list[Passage]:
     # A positive that is not among the found scores less than all of them.
     own = [score for row, score in zip(found.tolist(), scores.tolist(), strict=True) if row in positives]
+    # One without words stands in every text.
+    answers = [answer for answer in example.answers if answer_tokens(answer)] if mining.exclude_answers else []
     bound = np.inf if mining.margin is None else (max(own) - mining.margin if own else -np.inf)
     chosen: list[Passage] = []
     rank = 0
@@ -118,7 +118,6 @@ def _chosen(
         if rank < mining.ranks[0] or score > bound:
             continue
         passage = Passage(corpus[row].title or None, corpus[row].text)
-        if mining.exclude_answers and example.answers and has_answer(passage.text, example.answers):
-            continue
-        chosen.append(passage)
+        if not has_answer(passage.text, answers):
+            chosen.append(passage)
     return chosen

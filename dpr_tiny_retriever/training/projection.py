@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,7 @@ def projection(
 
     It is kept in a file, which a resumed run with the same data and the same student reads.
     """
-    digests = [examples.queries.digest(), examples.passages.digest(), str(len(examples)), str(steps)]
-    digests.append(hashlib.blake2b(teacher.passages(np.zeros(1, np.int64)).tobytes(), digest_size=16).hexdigest())
+    digests = [examples.digest(), teacher.digest(), str(steps)]
     if student is not None:
         digests += [student.query_encoder.fingerprint(), student.passage_encoder.fingerprint()]
     if kept.exists():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from dpr_tiny_retriever.training.settings import Settings
+from dpr_tiny_retriever.training.settings import Settings, from_plain
 from dpr_tiny_retriever.training.start import NewModel
 
 
@@ -29,30 +30,41 @@ def read_recipe(path: Path, models: Mapping[str, str]) -> list[Stage]:
 
     Raises ValueError that names the file and what is wrong in it.
     """
-    record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: found no YAML: {error}") from None
     stages = record.get("stages") if isinstance(record, dict) else None
     if not isinstance(stages, list) or not stages:
         raise ValueError(f"{path}: found no stages; expected a list of them under 'stages'")
     return [_stage(stage, number, path, models) for number, stage in enumerate(stages)]
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A stage as it stands in the file."""
+
+    name: str
+    new: dict[str, Any] | None = None
+    start: str | None = None
+    layers: int | None = None
+    tied: bool | None = None
+    settings: dict[str, Any] | None = None
+
+
 def _stage(record: Any, number: int, path: Path, models: Mapping[str, str]) -> Stage:
     where = f"{path}, stage {number + 1}"
-    known = ("name", "new", "start", "layers", "tied", "settings")
-    if not isinstance(record, dict) or not isinstance(record.get("name"), str):
-        raise ValueError(f"{where}: found {record!r:.80}; expected a name and settings")
-    _refuse(record, known, where)
+    written = from_plain(_Written, record, where)
     start: NewModel | str | None = None
-    if "new" in record:
-        new = dict(record["new"])
-        _refuse(new, list(NewModel.__dataclass_fields__), where)
-        start = NewModel(**{**new, "tokenizer_from": _model(new["tokenizer_from"], models, where)})
-    elif "start" in record:
-        start = _model(record["start"], models, where)
+    if written.new is not None:
+        new = from_plain(NewModel, written.new, f"{where}, new")
+        start = dataclasses.replace(new, tokenizer_from=_model(str(new.tokenizer_from), models, where))
+    elif written.start is not None:
+        start = _model(written.start, models, where)
     elif not number:
         raise ValueError(f"{where}: found nothing to start from; expected 'new' or 'start'")
-    settings = Settings.from_record(record.get("settings", {}), where)
-    return Stage(record["name"], settings, start, record.get("layers"), record.get("tied"))
+    settings = Settings.from_record(written.settings or {}, f"{where}, settings")
+    return Stage(written.name, settings, start, written.layers, written.tied)
 
 
 def _model(name: str, models: Mapping[str, str], where: str) -> str:
@@ -61,9 +73,3 @@ def _model(name: str, models: Mapping[str, str], where: str) -> str:
     if name[1:] not in models:
         raise ValueError(f"{where}: no model is given for {name}; expected --model {name[1:]}=FOLDER")
     return models[name[1:]]
-
-
-def _refuse(record: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    unknown = [name for name in record if name not in known]
-    if unknown:
-        raise ValueError(f"{where}: found {', '.join(unknown)}; expected some of {', '.join(known)}")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Record = TypeVar("Record")
+
+#: What a record's values are annotated with and have to be, beside numbers; all others are texts.
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+    "dict[str, Any]": (dict, "names with their values"),
+}
 
 
 @dataclass(frozen=True)
@@ -130,9 +139,41 @@ class Settings:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], where: Path | str) -> Settings:
-        """Settings of a record that was read from somewhere; raises ValueError that names an unknown setting."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = [name for name in record if name not in known]
-        if unknown:
-            raise ValueError(f"{where}: no settings are {', '.join(unknown)}; expected some of {', '.join(known)}")
-        return cls(**record)
+        """Settings of a record that was read from somewhere; raises ValueError as from_plain does."""
+        return from_plain(cls, record, where)
+
+
+def from_plain(kind: type[Record], record: Any, where: Path | str) -> Record:
+    """A dataclass of numbers and texts from a record as YAML, JSON or a command line give it.
+
+    Raises ValueError that names the place and what is unknown, missing or of another type there.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: found {record!r:.80}; expected names with their values")
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = [str(name) for name in record if name not in fields]
+    if unknown:
+        raise ValueError(f"{where}: found {', '.join(unknown)}; expected some of {', '.join(fields)}")
+    missing = [name for name, field in fields.items() if name not in record and field.default is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{where}: found no {', '.join(missing)}; expected a value")
+    try:
+        return kind(**{name: _value(value, name, str(fields[name].type)) for name, value in record.items()})
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _value(value: Any, name: str, annotation: str) -> Any:
+    """The value as what it is annotated with; a number may be written as a text: 1e-3 is none for YAML."""
+    kind, _, none = annotation.partition(" | ")
+    if value is None and none:
+        return None
+    expected, described = _KINDS.get(kind, (str, "a text"))
+    if kind == "float":
+        described = "a number"
+        with contextlib.suppress(TypeError, ValueError):
+            if not isinstance(value, bool):
+                return float(value)
+    elif type(value) is expected:
+        return value
+    raise ValueError(f"{name} is {value!r:.80}; expected {described}")

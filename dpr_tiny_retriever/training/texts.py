@@ -179,6 +179,14 @@ class ExampleStore:
     def __len__(self) -> int:
         return len(self._query_rows)
 
+    def digest(self) -> str:
+        """A digest of all examples in their order, with their texts."""
+        rows = (self._query_rows, self._positive_rows, self._negative_rows, self._negative_ends)
+        found = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+        for part in (self.queries.digest().encode(), self.passages.digest().encode(), *rows):
+            found.update(part)
+        return found.hexdigest()
+
     @property
     def query_rows(self) -> Rows:
         """The query of each example [n]."""

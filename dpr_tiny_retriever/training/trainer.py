@@ -84,6 +84,10 @@ def train(
     settings = settings or Settings()
     if settings.distils and distillation is None:
         raise ValueError("the settings ask for a teacher, and there is none; expected distillation")
+    if distillation is not None and not settings.distils:
+        raise ValueError(
+            "there is a teacher, and no setting asks for it; expected match_weight, kl_weight or margin_weight above 0"
+        )
     if not 0 <= dev_share < 1:
         raise ValueError(f"dev_share is {dev_share}; expected 0 or more, and less than 1")
     strategy = strategy or tf.distribute.get_strategy()
@@ -104,7 +108,7 @@ def train(
         raise ValueError(f"found no examples in {names}; expected at least one question with a passage")
     teacher: Teacher | None = None
     width = loaded.embedding_dim if loaded else _new(start).width
-    if settings.distils and distillation is not None:
+    if distillation is not None:
         teacher = distillation.teacher(examples, width)
         if teacher.components is not None and (settings.match_weight or settings.projection_steps):
             teacher.reduce_by(
@@ -125,6 +129,11 @@ def train(
     total = settings.steps or settings.epochs * steps_per_epoch
     maker = BatchMaker(examples, settings, total=total, teacher=teacher)
     settings = dataclasses.replace(settings, batch_size=maker.batch_size)
+    if settings.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(
+            f"a batch has {settings.batch_size} of the {len(examples)} questions, and there are "
+            f"{strategy.num_replicas_in_sync} replicas; expected a batch_size that they can share equally"
+        )
     model = compiled_model(loaded, tied, settings, total, teacher, strategy)
 
     dev_evaluation = None
@@ -133,12 +142,12 @@ def train(
         dev_evaluation = DevEvaluation(dev_examples, every=every, patience=settings.patience)
     elif settings.patience is not None:
         raise ValueError("patience is set, and there are no dev examples; expected dev")
-    digests = (examples.queries.digest(), examples.passages.digest(), len(examples), settings, tied, total, dev_share)
+    shared = [settings, tied, examples.digest(), dev_examples.digest(), teacher.digest() if teacher else None]
     keeper = Checkpoints(
         (checkpoints or output / "training") / "state.npz",
         minutes=settings.checkpoint_minutes,
         every=checkpoint_every,
-        identity=_identity(loaded, *digests),
+        identity=_identity(loaded, *shared),
         dev=dev_evaluation,
     )
     done = keeper.restore(model, total) if resume else 0
@@ -285,9 +294,9 @@ def _fit(
 ) -> dict[str, list[float]]:
     """Keras' fit from step `done` on; a Keras epoch has as many steps as one of the data."""
     if done >= total:
-        for callback in callbacks:
-            callback.set_model(model)
-            callback.on_train_end()
+        nothing = keras.callbacks.CallbackList(callbacks, model=model)
+        nothing.on_train_begin()
+        nothing.on_train_end()
         return {}
     example = maker.batch(done)
     signature = {

@@ -185,6 +185,7 @@ def test_a_missing_part_is_named(tmp_path: Path, name: str) -> None:
     ("name", "line", "text", "problem"),
     [
         ("qrels/test.tsv", 3, "q0\td0\n", "expected a query id, a passage id and a whole number"),
+        ("qrels/test.tsv", 3, "q0\t0\td0\t1\n", "expected a query id, a passage id and a whole number"),
         ("qrels/test.tsv", 3, "q0\td0\thigh\n", "expected a query id, a passage id and a whole number"),
         ("qrels/test.tsv", 3, "q0\td99\t1\n", "no passage has the id 'd99'"),
         ("qrels/test.tsv", 3, "q99\td0\t1\n", "no query has the id 'q99'"),

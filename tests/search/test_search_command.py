@@ -40,9 +40,21 @@ def test_a_question_finds_the_passage_that_answers_it(folder: Path, tmp_path: Pa
     assert "2 passages encoded" in first.output
     assert "Roses  [garden.md]" in first.output
     assert "kitchen" not in first.output
-    second = run("search", folder, *options, typed="How long does dough rest?\n\n")
+    second = run("search", folder, *options, typed="How long does dough rest?\n\nWhen are roses cut?\n")
     assert "encoded" not in second.output, "the second run finds its index"
     assert "kitchen  [kitchen.txt]" in second.output
+    assert "Roses  [garden.md]" in second.output, "an empty line in a file of questions ends nothing"
+
+
+def test_an_empty_line_ends_typed_questions(
+    folder: Path, tmp_path: Path, minilm_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dpr_tiny_retriever.search.command._at_terminal", lambda: True)
+    options = ("--model", minilm_directory, "--index", tmp_path / "index", "--top-k", "1")
+    found = run("search", folder, *options, typed="How long does dough rest?\n\nWhen are roses cut?\n")
+    assert found.output.count("Question (an empty line ends)") == 2
+    assert "kitchen" in found.output
+    assert "Roses" not in found.output
 
 
 def test_an_index_follows_its_texts(folder: Path, tmp_path: Path, encoder: DualEncoder) -> None:

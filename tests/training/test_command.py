@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.training import read_examples
+from dpr_tiny_retriever.training import Settings, read_examples
 from dpr_tiny_retriever.training.command import mine, train
 from dpr_tiny_retriever.training.recipe import read_recipe
 
@@ -107,19 +107,38 @@ def test_mined_negatives_are_written_as_training_data(data: Path, small_director
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("stages: [", "found no YAML"),
         ("stages: []", "found no stages"),
         ("- 1", "found no stages"),
         ("stages: [{name: a}]", "nothing to start from"),
         ("stages: [{name: a, start: $X}]", r"no model is given for \$X"),
         ("stages: [{name: a, start: x, lr: 1}]", "found lr; expected some of"),
-        ("stages: [{name: a, start: x, settings: {lr: 1}}]", "no settings are lr"),
-        ("stages: [{settings: {}}]", "expected a name"),
+        ("stages: [{name: a, start: x, settings: {lr: 1}}]", "settings: found lr; expected some of"),
+        ("stages: [{name: a, start: x, settings: {steps: 1.5}}]", "settings: steps is 1.5; expected a whole number"),
+        ("stages: [{name: a, start: x, settings: {steps: true}}]", "steps is True; expected a whole number"),
+        ("stages: [{name: a, start: x, settings: {symmetric: nein}}]", "symmetric is 'nein'; expected true or false"),
+        ("stages: [{name: a, start: x, settings: {learning_rate: fast}}]", "'fast'; expected a number"),
+        ("stages: [{name: a, start: x, settings: {learning_rate: 0}}]", r"stage 1, settings: learning_rate is 0\.0"),
+        ("stages: [{name: a, start: x, settings: [1]}]", r"settings is \[1\]; expected names with their values"),
+        ("stages: [{name: a, start: 3}]", "start is 3; expected a text"),
+        ("stages: [{name: a, new: {layers: 1}}]", "stage 1, new: found no tokenizer_from"),
+        ("stages: [{name: a, new: {tokenizer_from: x, heads: two}}]", "heads is 'two'; expected a whole number"),
+        ("stages: [{settings: {}}]", "found no name"),
+        ("stages: [a]", "found 'a'; expected names with their values"),
     ],
 )
 def test_a_recipe_that_cannot_be_run_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(ValueError, match=problem):
         read_recipe(tmp_path / "recipe.yaml", {})
+
+
+def test_numbers_in_a_recipe_may_be_written_as_elsewhere(tmp_path: Path) -> None:
+    text = "stages: [{name: a, start: x, settings: {learning_rate: 2e-5, clip_norm: null, temperature: 1}}, {name: b}]"
+    (tmp_path / "recipe.yaml").write_text(text)
+    first, second = read_recipe(tmp_path / "recipe.yaml", {})
+    assert (first.settings.learning_rate, first.settings.clip_norm, first.settings.temperature) == (2e-5, None, 1.0)
+    assert (second.start, second.settings) == (None, Settings())
 
 
 @pytest.mark.parametrize(
@@ -139,11 +158,16 @@ def test_the_bundled_pairs_recipes_can_be_read(name: str, model: str, expected: 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--set", "lr=1"], "no setting is lr"),
+        (["--set", "lr=1"], "found lr; expected some of"),
+        (["--set", "epochs=two"], "epochs is 'two'; expected a whole number"),
         (["--set", "steps"], "expected NAME=VALUE"),
         (["--new", "a", "--start", "b"], "expected one of them"),
         (["--recipe", "r.yaml", "--steps", "3"], "expected one or the other"),
+        (["--recipe", "r.yaml", "--width", "8"], "expected one or the other"),
         (["--replicas", "0"], "replicas is 0"),
+        (["--width", "64", "--words", "random"], "found --width, --words without --new"),
+        (["--model", "A=b"], "found --model without --recipe"),
+        (["--teacher", "a", "--teacher-vectors", "b"], "expected one of them"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(
@@ -151,3 +175,13 @@ def test_options_that_do_not_fit_together_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         run("train", data, "--output", tmp_path / "pair", *options)
+
+
+@pytest.mark.parametrize("recipe", [False, True])
+def test_a_teacher_that_nothing_asks_for_is_refused(
+    data: Path, small_directory: Path, tmp_path: Path, recipe: bool
+) -> None:
+    (tmp_path / "recipe.yaml").write_text("stages: [{name: a, start: x}]")
+    options = ["--recipe", tmp_path / "recipe.yaml"] if recipe else ["--start", small_directory]
+    with pytest.raises(ValueError, match=r"there is a teacher, and .* asks for it"):
+        run("train", data, "--output", tmp_path / "pair", "--teacher", small_directory, *options)

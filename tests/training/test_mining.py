@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from dpr_tiny_retriever import DualEncoder, Passage
+from dpr_tiny_retriever.evaluation.systems import BM25
 from dpr_tiny_retriever.training import Example, Mining, mine_bm25, mine_dense, read_corpus
 
 RIGHT = Passage("Tower", "the tower of the river city stands since 1889")
@@ -54,6 +56,19 @@ def test_given_hard_negatives_are_replaced_or_kept() -> None:
 
 def test_a_passage_without_a_word_in_common_is_not_taken() -> None:
     assert CORPUS[4] not in mined(Mining(exclude_answers=False))
+
+
+def test_an_answer_without_words_excludes_nothing() -> None:
+    (found,) = mine_bm25([dataclasses.replace(EXAMPLE, answers=("", " "))], CORPUS, Mining())
+    assert found.hard_negatives == mined(Mining(exclude_answers=False))
+
+
+def test_a_corpus_is_indexed_once_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, rank = [], BM25.rank
+    monkeypatch.setattr(BM25, "rank", lambda *arguments: calls.append(1) or rank(*arguments))
+    assert len(list(mine_bm25([EXAMPLE] * 1500, CORPUS))) == 1500
+    assert len(calls) == 1
+    assert list(mine_bm25([], CORPUS)) == []
 
 
 def test_a_positive_is_ranked_also_where_the_corpus_lacks_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,17 @@ def test_written_examples_are_read_back(tmp_path: Path, name: str) -> None:
     plain = Example("was für eine", (Passage(None, "t"),))
     assert write_examples(tmp_path / name, [EXAMPLE, plain]) == 2
     assert list(read_examples(tmp_path / name)) == [EXAMPLE, plain]
+
+
+def test_an_interrupted_file_leaves_the_former_one(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Example]:
+        yield EXAMPLE
+        raise KeyboardInterrupt
+
+    write_examples(tmp_path / "mined.json", [EXAMPLE, EXAMPLE])
+    with pytest.raises(KeyboardInterrupt):
+        write_examples(tmp_path / "mined.json", interrupted())
+    assert list(read_examples(tmp_path / "mined.json")) == [EXAMPLE, EXAMPLE]
 
 
 def test_no_examples_are_written_as_an_empty_array(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -18,7 +19,9 @@ import tensorflow as tf
 from training_data import records
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.training import NewModel, Run, Settings, train
+from dpr_tiny_retriever.training import Distillation, NewModel, Run, Settings, read_examples, train
+from dpr_tiny_retriever.training.callbacks import dev_score
+from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
 from dpr_tiny_retriever.training.trainer import WarmUp, compiled_model
 
 SETTINGS = Settings(
@@ -142,6 +145,7 @@ def test_a_finished_run_started_again_gives_the_same_pair(
         start=small_directory,
         settings=SETTINGS,
         dev=[data],
+        tensorboard=finished.tensorboard,
         licence="apache-2.0",
         show_progress=False,
     )
@@ -153,6 +157,78 @@ def test_a_checkpoint_of_other_settings_is_refused(finished: Finished, data: Pat
     settings = dataclasses.replace(SETTINGS, seed=9)
     with pytest.raises(ValueError, match=r"state\.npz belongs to a run with other data or settings"):
         train([data], finished.output, start=small_directory, settings=settings, show_progress=False)
+
+
+def test_a_checkpoint_of_another_dev_set_is_refused(
+    finished: Finished, broken_data: Path, write_data: Callable[[list[dict[str, Any]]], Path], small_directory: Path
+) -> None:
+    for dev in ([], [write_data(records(8))]):
+        with pytest.raises(ValueError, match=r"state\.npz belongs to a run with other data or settings"):
+            train(
+                [broken_data],
+                finished.output,
+                start=small_directory,
+                settings=SETTINGS,
+                dev=dev,
+                show_progress=False,
+            )
+
+
+def test_a_checkpoint_of_another_teacher_is_refused(
+    data: Path, small_pair: DualEncoder, teacher: DualEncoder, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=1, kl_weight=1.0)
+    for encoder, cache in ((teacher, "one"), (small_pair, "other")):
+        distillation = Distillation(encoder=encoder, cache=tmp_path / cache)
+        refused = pytest.raises(ValueError, match="belongs to a run with other data or settings")
+        with refused if cache == "other" else contextlib.nullcontext():
+            train(
+                [data],
+                tmp_path / "pair",
+                start=small_pair,
+                settings=settings,
+                distillation=distillation,
+                show_progress=False,
+            )
+
+
+def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
+    data: Path, small_pair: DualEncoder, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e30, clip_norm=None, warmup_steps=0)
+    with pytest.raises(ValueError, match=r"diverged: after step \d+ .* expected a lower learning rate"):
+        train(
+            [data],
+            tmp_path,
+            start=small_pair,
+            settings=settings,
+            dev=[data],
+            checkpoint_every=1,
+            show_progress=False,
+        )
+    assert not (tmp_path / "query_encoder").exists()
+    if (tmp_path / "training" / "state.npz").exists():
+        with np.load(tmp_path / "training" / "state.npz") as state:
+            assert all(np.isfinite(state[name]).all() for name in state if name.startswith("model."))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 1.0])
+def test_vectors_that_tell_nothing_apart_rank_last(data: Path, small_pair: DualEncoder, wrong: float) -> None:
+    dev = ExampleStore(*(TextStore(small_pair.query_encoder.tokenizer, 32) for _ in range(2)))
+    for example in read_examples(data):
+        dev.add(example)
+    queries = np.full((len(dev), 4), wrong, np.float32)
+    score = dev_score(dev, queries, np.full((len(dev.passages), 4), wrong, np.float32), step=1, cosine=False)
+    assert score.average_rank > len(dev.passages) - 2
+    assert score.hits == {1: 0.0, 5: 0.0, 20: 0.0}
+
+
+def test_a_batch_that_the_replicas_cannot_share_is_refused(
+    data: Path, small_pair: DualEncoder, strategy: tf.distribute.Strategy, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(SETTINGS, batch_size=7)
+    with pytest.raises(ValueError, match="7 of the 24 questions, and there are 2 replicas"):
+        train([data], tmp_path, start=small_pair, settings=settings, strategy=strategy, show_progress=False)
 
 
 _KILLED = """
