@@ -19,7 +19,7 @@ def train(
     data: Annotated[list[Path], typer.Argument(help="DPR JSON, JSON lines (plain or .gz) or BEIR folders.")],
     output: Annotated[Path, typer.Option(help="The pair folder to write; a killed run goes on from it.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="A YAML file of stages, with which of the settings below only --seed goes.")
+        Path | None, typer.Option(help="A YAML file of stages; settings beside it hold for all of them.")
     ] = None,
     given: Annotated[
         list[str] | None, typer.Option("--model", help="NAME=FOLDER, for $NAME in the recipe. May be repeated.")
@@ -55,7 +55,7 @@ def train(
     chunk_size: Annotated[int | None, typer.Option(help="Gradient caching: texts encoded at once.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random; with a recipe, of all its stages.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     replicas: Annotated[int, typer.Option(help="Logical devices to mirror over: GPUs where there are, else CPUs.")] = 1,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard.")] = None,
     licence: Annotated[str | None, typer.Option(help="The licence that the model card states.")] = None,
@@ -83,8 +83,8 @@ def train(
         raise ValueError("found --teacher and --teacher-vectors; expected one of them")
     if new is not None and start is not None:
         raise ValueError("found --new and --start; expected one of them")
-    if recipe is not None and (chosen.keys() - {"seed"} or new or start or shape or tied is not None):
-        raise ValueError("found --recipe and settings beside it; expected one or the other (--seed goes with both)")
+    if recipe is not None and (new or start or shape or tied is not None):
+        raise ValueError("found --recipe and a model to train beside it; expected one or the other")
     if recipe is None and given:
         raise ValueError("found --model without --recipe; expected --start for the model to train on")
     if recipe is None and new is None and shape.keys() - {"layers"}:
@@ -105,7 +105,8 @@ def train(
         cache = teacher_cache or output / "training" / "teacher"
         distillation = Distillation(encoder=load_start(teacher), cache=cache)
     if recipe is not None:
-        _run_recipe(data, output, recipe, given or [], distillation, common, chosen)
+        replaced = {name: getattr(settings, name) for name in chosen}
+        _run_recipe(data, output, recipe, given or [], distillation, common, replaced)
         return
     model: NewModel | str | None = start
     if new is not None:

@@ -58,12 +58,15 @@ def test_a_recipe_is_run_stage_by_stage(data: Path, small_directory: Path, tmp_p
         model,
         "--seed",
         5,
+        "--set",
+        "learning_rate=1e-3",
     )
     assert "stage 1 of 2: words" in output
     assert DualEncoder.from_pretrained(tmp_path / "pair").embedding_dim == 8
     card = (tmp_path / "pair" / "README.md").read_text()
     assert "Started from: words." in card
     assert "| seed | `5` |" in card
+    assert "| learning_rate | `0.001` |" in card
 
 
 def test_options_become_settings(data: Path, small_directory: Path, tmp_path: Path) -> None:
@@ -162,7 +165,6 @@ def test_the_bundled_pairs_recipes_can_be_read(name: str, model: str, expected: 
         (["--set", "epochs=two"], "epochs is 'two'; expected a whole number"),
         (["--set", "steps"], "expected NAME=VALUE"),
         (["--new", "a", "--start", "b"], "expected one of them"),
-        (["--recipe", "r.yaml", "--steps", "3"], "expected one or the other"),
         (["--recipe", "r.yaml", "--width", "8"], "expected one or the other"),
         (["--replicas", "0"], "replicas is 0"),
         (["--width", "64", "--words", "random"], "found --width, --words without --new"),
