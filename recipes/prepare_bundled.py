@@ -36,15 +36,17 @@ class Run(NamedTuple):
     seed: int  # of the cuts and their questions
     copies: int  # how often MedQuAD's pairs come again
     thinned: int  # in the last stage, so many made questions are one
+    windows: tuple[int, ...] = (35,)  # words: a cut has at least one of these, and at most _MORE of them more
 
 
 _RUNS = {
     "first": Run(whole=(0,), cut=((1, 3), (2, 4)), seed=3, copies=5, thinned=10),
     "second": Run(whole=(), cut=((5,), (1,)), seed=5, copies=3, thinned=4),
     "third": Run(whole=(), cut=((3,), (0,)), seed=8, copies=3, thinned=4),
+    "fourth": Run(whole=(), cut=((2,), (4,)), seed=13, copies=3, thinned=4, windows=(15, 25, 40, 60, 120)),
 }
 _OF = 6
-_WINDOW, _LONGEST, _REST = 35, 48, 30  # words: enough for a window, its most, and the least behind its first sentence
+_MORE, _LESS = 13, 5  # words that a window may have beyond its length, and that may lack behind its first sentence
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"(])")
 _YEAR, _NUMBER = re.compile(r"\d{3,4}"), re.compile(r"[\d,.]*\d[\d,.]*")
 _ASKS = {"year": ("when", "what year"), "number": ("how many", "how much"), "name": ("who", "what", "which", "where")}
@@ -120,24 +122,25 @@ def _made(path: Path, run: Run) -> Iterator[dict[str, Any]]:
 def _of_windows(path: Path, run: Run) -> Iterator[dict[str, Any]]:
     draw = random.Random(run.seed)
     for title, text in itertools.chain.from_iterable(_raw(path, which) for which in run.cut):
-        window = _window(text, draw)
+        words = draw.choice(run.windows) if len(run.windows) > 1 else run.windows[0]
+        window = _window(text, words, draw)
         for question in dict.fromkeys(_question(title, window, draw) for _ in range(2)):
             if question is not None:
                 yield {"question": question, "title": title, "text": window, "set": _MADE}
 
 
-def _window(text: str, draw: random.Random) -> str:
-    """Some sentences of the text, one after the other."""
+def _window(text: str, length: int, draw: random.Random) -> str:
+    """Some sentences of the text, one after the other, of some such length in words."""
     sentences = _SENTENCE.split(text)
     first = draw.randrange(len(sentences)) if draw.random() < 0.7 else 0
-    while first and sum(len(sentence.split()) for sentence in sentences[first:]) < _REST:
+    while first and sum(len(sentence.split()) for sentence in sentences[first:]) < length - _LESS:
         first -= 1
     words: list[str] = []
     for sentence in sentences[first:]:
         words += sentence.split()
-        if len(words) >= _WINDOW:
+        if len(words) >= length:
             break
-    return " ".join(words[:_LONGEST])
+    return " ".join(words[: length + _MORE])
 
 
 def _question(title: str, text: str, draw: random.Random) -> str | None:
