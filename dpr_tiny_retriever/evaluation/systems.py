@@ -41,7 +41,7 @@ STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 _SCORES_AT_ONCE = 1 << 22  # 16 MB of float32
 _RIVAL = 5  # the rank that the best is compared with
 #: In a blend a cosine of the first number counts as 1, and one lower by the second as e times less.
-_SURE, _STEP = 0.82, 0.1
+_SURE, _STEP = 0.83, 0.1
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def fuse(rankings: Sequence[Ranking], k: int, *, constant: int = 60) -> Ranking:
 def blend(dense: Ranking, sparse: Ranking, k: int, *, dense_weight: float = 0.4) -> Ranking:
     """Weighted sum of scores, each counted by how sure its system is.
 
-    A cosine c counts as exp((c - 0.82) / 0.1): a pair that has found what it looked for outweighs the words, one that
+    A cosine c counts as exp((c - 0.83) / 0.1): a pair that has found what it looked for outweighs the words, one that
     has not leaves the choice to them. Dense scores without bounds say no such thing, and are scaled from the least to
     the best that was found. BM25's are scaled by their best (Bruch et al. 2023, with 0 as the least) and count by its
     margin, the best above the fifth in that scale: where many passages hold the words of a question, its words do not

@@ -91,7 +91,7 @@ def test_a_blend_is_its_formula() -> None:
     blended = blend(dense, sparse, 4, dense_weight=0.6).hits
     assert blended.rows.tolist() == [[1, 3, 2, 0]]
     np.testing.assert_allclose(blended.scores[0], [0.6 * 0.75 + 0.4, 0.6, 0.4 / 2, 0], atol=1e-7)
-    above = 0.5 * (np.exp((0.7 - 0.82) / 0.1) - np.exp((0.6 - 0.82) / 0.1))  # of two cosines, the first above the last
+    above = 0.5 * (np.exp((0.7 - 0.83) / 0.1) - np.exp((0.6 - 0.83) / 0.1))  # of two cosines, the first above the last
     near = blend(ranking([3, 1], [0.7, 0.6], True), ranking([1, 2], [8, 4]), 4, dense_weight=0.5).hits
     assert near.rows.tolist() == [[1, 3, 2, -1]]
     np.testing.assert_allclose(near.scores[0], [0.5 * (8 - 4) / 8, above, 0, -np.inf], atol=1e-7)
@@ -116,8 +116,8 @@ def test_a_blend_counts_words_by_how_far_their_best_stands_above_its_fifth() -> 
     hits = blend(dense, sparse, 6, dense_weight=0.5).hits
     share = 0.5 * (8 - 4) / 8
     expected = {
-        5: 0.5 * np.exp((0.8 - 0.82) / 0.1),
-        1: 0.5 * np.exp((0.7 - 0.82) / 0.1) + share * 5 / 8,
+        5: 0.5 * np.exp((0.8 - 0.83) / 0.1),
+        1: 0.5 * np.exp((0.7 - 0.83) / 0.1) + share * 5 / 8,
         0: share * 6 / 8,
         2: share * 4 / 8,
         3: share * 4 / 8,
