@@ -5,8 +5,9 @@
 DISTILL_FOLDER holds texts.jsonl.gz (one {"kind": "query" or "passage", "title", "text"} a line), pairs.npy (int32
 [n, 3]: set, query row, passage row, rows counted within each kind) and sets.json (the names of the sets). PASSAGES is
 gzip'd JSON lines with title and text. One record a line is written: question, title, text, set. Some of the raw
-passages get a question made from one of their sentences; others are cut to some 40 words from a sentence on, and get
-two questions each. Pairs of questions that people asked come again at the end: they are few beside the made ones.
+passages get a question made from one of their sentences; others are cut to some 40 words from a sentence on, in the
+fourth run to 15 to 130, and get two questions each. Pairs of questions that people asked come again at the end: they
+are few beside the made ones.
 --run names the run that it is for: each has questions and cuts of its own; --asked is for the last stage of each.
 """
 

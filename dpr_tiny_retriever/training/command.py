@@ -209,7 +209,12 @@ def _run_recipe(
 def _named_values(options: Sequence[str]) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]
 
-    return {name: yaml.safe_load(value) for name, value in map(_split, options)}
+    try:
+        return {name: yaml.safe_load(value) for name, value in map(_split, options)}
+    except yaml.YAMLError:
+        raise ValueError(
+            f"found {', '.join(options)}; expected a number, a text, true, false or null behind each ="
+        ) from None
 
 
 def _split(option: str) -> tuple[str, str]:

@@ -162,6 +162,7 @@ def test_the_bundled_pairs_recipes_can_be_read(name: str, model: str, expected: 
     ("options", "problem"),
     [
         (["--set", "lr=1"], "found lr; expected some of"),
+        (["--set", "steps=["], r"found steps=\[; expected a number"),
         (["--set", "epochs=two"], "epochs is 'two'; expected a whole number"),
         (["--set", "steps"], "expected NAME=VALUE"),
         (["--new", "a", "--start", "b"], "expected one of them"),
