@@ -1,10 +1,11 @@
-"""JSON files with errors that name them, and folders that are replaced whole or not at all."""
+"""JSON files with errors that name them, and files and folders that are replaced whole or not at all."""
 
 from __future__ import annotations
 
 import ctypes
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -41,6 +42,22 @@ def write_json(path: Path, record: object) -> None:
 
 
 @contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to; at the end what stands there takes the place of `path` in one step.
+
+    Where it comes to no end, or the process is killed, the former file stays as it is.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        _flush(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def replaced_folder(directory: Path) -> Iterator[Path]:
     """Give an empty folder to fill; at the end it takes the place of `directory` in one step.
 
@@ -59,7 +76,9 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
         new = workplace / "new"
         new.mkdir()
         yield new
-        _flush(new)
+        for path in new.rglob("*"):
+            if path.is_file():
+                _flush(path)
         if directory.exists():
             _carry_over(directory, new)
             _exchange(new, directory)
@@ -114,12 +133,10 @@ def _exchanged_at_once(one: Path, other: Path) -> bool:
     return not call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
 
 
-def _flush(folder: Path) -> None:
-    """Force every file to disk before the folder gets its name: a power cut must not leave empty files."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("r+b") as file:
-                os.fsync(file.fileno())
+def _flush(path: Path) -> None:
+    """Force a file to disk before it, or its folder, gets its name: a power cut must not leave empty files."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def user_cache(name: str) -> Path:

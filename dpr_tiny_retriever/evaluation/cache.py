@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from dpr_tiny_retriever.evaluation.corpus import Corpus, Distinct, blocks
+from dpr_tiny_retriever.files import replaced_file
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.encoder import DualEncoder, Encoder
@@ -101,10 +100,6 @@ def _shard(folder: Path | None, name: str, shape: tuple[int, int], encode: Calla
     except (OSError, ValueError, EOFError):
         pass  # not there, or damaged by what is not ours: made anew below
     vectors = encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
+    with replaced_file(path) as part, part.open("wb") as file:
         np.save(file, vectors)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
     return vectors

@@ -97,7 +97,7 @@ def _answer(index: Index, question: str, top_k: int) -> None:
 
 def _typed() -> Iterable[str]:
     """Questions line by line: of somebody who types them, after a prompt, up to an empty line; of a file all."""
-    typed = _at_terminal()
+    typed = sys.stdin.isatty()
     while True:
         if typed:
             typer.secho("\nQuestion (an empty line ends): ", bold=True, nl=False)
@@ -106,7 +106,3 @@ def _typed() -> Iterable[str]:
             yield line.strip()
         elif typed or not line:
             return
-
-
-def _at_terminal() -> bool:
-    return sys.stdin.isatty()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from dpr_tiny_retriever.files import replaced_file
 from dpr_tiny_retriever.training.pair_model import PairModel
 from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
 from dpr_tiny_retriever.training.towers import Drop, Texts, Tower
@@ -183,12 +182,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             **_arrays("optimizer", self.model.optimizer.variables),
             **(self.dev.state() if self.dev is not None else {}),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".part", delete=False) as file:
+        with replaced_file(self.path) as part, part.open("wb") as file:
             np.savez(file, **state)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(self.path)
         self._saved = time.monotonic()
 
 

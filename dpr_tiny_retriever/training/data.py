@@ -13,6 +13,7 @@ from typing import Any
 
 from dpr_tiny_retriever.evaluation.datasets import ANSWERS, HARD_NEGATIVES, POSITIVES, QUESTION, read_beir
 from dpr_tiny_retriever.evaluation.records import DataError, Place, read_records, text_field
+from dpr_tiny_retriever.files import replaced_file
 from dpr_tiny_retriever.passage import Passage
 
 logger = logging.getLogger(__name__)
@@ -78,14 +79,12 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
 
     What stood there is replaced when all are written.
     """
-    count = 0
-    part = path.with_name(path.name + ".part")
-    with gzip.open(part, "wt", encoding="utf-8") if path.suffix == ".gz" else part.open("w", encoding="utf-8") as file:
+    count, opened = 0, gzip.open if path.suffix == ".gz" else open
+    with replaced_file(path) as part, opened(part, "wt", encoding="utf-8") as file:
         for example in examples:
             file.write(("[\n" if not count else ",\n") + json.dumps(_record(example), ensure_ascii=False))
             count += 1
         file.write("\n]\n" if count else "[]\n")
-    part.replace(path)
     return count
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from tqdm.auto import tqdm
 
 from dpr_tiny_retriever.encoder import DualEncoder
 from dpr_tiny_retriever.evaluation.records import DataError, Place, read_records
+from dpr_tiny_retriever.files import replaced_file
 from dpr_tiny_retriever.forward import Vectors
 from dpr_tiny_retriever.presets import Similarity
 from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
@@ -139,7 +138,6 @@ def _computed(encoder: DualEncoder, texts: TextStore, side: str, cache: Path) ->
     """Encode the texts in shards that a later run reads, and map them as one array."""
     one = encoder.query_encoder if side == "query" else encoder.passage_encoder
     folder = cache / one.fingerprint() / f"{side}-{texts.digest()}"
-    folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "vectors.npy"
     if not whole.exists():
         with tqdm(total=len(texts), unit=" texts", desc=f"teacher, {side}", disable=len(texts) < SHARD) as progress:
@@ -160,11 +158,8 @@ def _computed(encoder: DualEncoder, texts: TextStore, side: str, cache: Path) ->
 
 
 def _write(path: Path, vectors: NDArray[np.floating]) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+    with replaced_file(path) as part, part.open("wb") as file:
         np.save(file, vectors)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
 
 
 def _given(folder: Path, kind: str, texts: TextStore) -> NDArray[np.floating]:

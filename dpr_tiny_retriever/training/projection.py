@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.encoder import DualEncoder
+from dpr_tiny_retriever.files import replaced_file
 from dpr_tiny_retriever.forward import Vectors
 from dpr_tiny_retriever.training import loss
 from dpr_tiny_retriever.training.batches import BatchMaker
@@ -43,11 +44,8 @@ def projection(
         made = ranking_projection(teacher, examples, steps=steps, temperature=temperature)
     if student is not None:
         made = aligned(made, teacher, examples, student)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    with part.open("wb") as file:
+    with replaced_file(kept) as part, part.open("wb") as file:
         np.savez(file, projection=made, digests=digests)
-    part.replace(kept)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from contextlib import closing
@@ -12,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.cli import commands
+from dpr_tiny_retriever.search.command import _typed
 from dpr_tiny_retriever.search.index import Index
 from dpr_tiny_retriever.search.texts import Text, read_folder
 
@@ -47,14 +49,15 @@ def test_a_question_finds_the_passage_that_answers_it(folder: Path, tmp_path: Pa
 
 
 def test_an_empty_line_ends_typed_questions(
-    folder: Path, tmp_path: Path, minilm_directory: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dpr_tiny_retriever.search.command._at_terminal", lambda: True)
-    options = ("--model", minilm_directory, "--index", tmp_path / "index", "--top-k", "1")
-    found = run("search", folder, *options, typed="How long does dough rest?\n\nWhen are roses cut?\n")
-    assert found.output.count("Question (an empty line ends)") == 2
-    assert "kitchen" in found.output
-    assert "Roses" not in found.output
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("How long does dough rest?\n\nWhen are roses cut?\n"))
+    assert list(_typed()) == ["How long does dough rest?"]
+    assert capsys.readouterr().out.count("Question (an empty line ends)") == 2
 
 
 def test_an_index_follows_its_texts(folder: Path, tmp_path: Path, encoder: DualEncoder) -> None:
