@@ -36,6 +36,11 @@ class BertConfig:
         """The width of a text's vector."""
         return self.projection_dim or self.hidden_size
 
+    @property
+    def cost(self) -> float:
+        """The arithmetic of a token, that of two layers of width 128 taken as 1."""
+        return max(self.num_hidden_layers, 1) * self.hidden_size**2 / (2 * 128**2)
+
 
 class Dense(NamedTuple):
     kernel: Tensor  # [in, out]

@@ -1,4 +1,4 @@
-"""Token ids -> batches of texts of like length under a token budget, each text with its place in the caller's order."""
+"""Token ids -> what is encoded at once: padded batches of texts of like length, or pieces of the caller's order."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class Batch(NamedTuple):
     text_starts: NDArray[np.int32]  # [b]
 
 
+class Piece(NamedTuple):
+    """Texts that follow each other, without padding."""
+
+    rows: slice  # where these texts stand in the caller's order
+    tokens: Tokens
+
+
 def padded_length(longest: int, limit: int) -> int:
     """The common length for texts of which the longest has so many tokens: the next step, if limit allows it."""
     return max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, limit), longest)
@@ -44,6 +51,21 @@ def batches(tokens: Tokens, *, limit: int, token_budget: int, batch_size: int | 
         rows = order[begin : begin + (min(count, batch_size) if batch_size else count)]
         yield _padded(tokens, starts, rows, length)
         begin += len(rows)
+
+
+def pieces(tokens: Tokens, *, token_budget: int, batch_size: int | None = None) -> Iterator[Piece]:
+    """Yield every text once, in the caller's order, in pieces of at most token_budget tokens and batch_size texts.
+
+    A text longer than the budget makes a piece of its own.
+    """
+    ends = np.cumsum(tokens.lengths, dtype=np.int64)  # [n]: where each text ends in tokens.ids
+    first = begin = 0
+    while first < len(ends):
+        last = max(int(np.searchsorted(ends, begin + token_budget, side="right")), first + 1)
+        rows = slice(first, min(last, first + batch_size) if batch_size else last)
+        end = int(ends[rows.stop - 1])
+        yield Piece(rows, Tokens(tokens.ids[begin:end], tokens.lengths[rows], tokens.text_starts[rows], truncated=0))
+        first, begin = rows.stop, end
 
 
 def _padded(tokens: Tokens, starts: NDArray[np.int64], rows: NDArray[np.intp], length: int) -> Batch:

@@ -56,9 +56,10 @@ class Encoder:
     ) -> None:
         """Make an encoder of float32 arrays; max_length is in tokens, special tokens included.
 
-        device is where TensorFlow works, such as "/CPU:0"; None leaves that to TensorFlow. precision "bfloat16" is
-        faster for many texts where the processor has instructions for it; vectors then have a cosine above 0.999 to the
-        exact ones, and few texts, such as questions, are encoded in float32 still.
+        device is where many texts are encoded, by TensorFlow's name for it, such as "/CPU:0"; None: on a GPU where the
+        system shows one. precision "bfloat16" is faster for many texts and deep models where the processor has
+        instructions for it; vectors then have a cosine above 0.999 to the exact ones, and few texts, such as questions,
+        are encoded in float32 still.
         """
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
@@ -149,14 +150,14 @@ class Encoder:
     def warm_up(self, *, bulk: bool = True) -> None:
         """Do now what only a first call has to do, so that it is as fast as every other.
 
-        bulk=False readies what few texts at a time need, such as questions, and does not load TensorFlow.
+        bulk=False readies what few texts at a time need, such as questions, and never loads TensorFlow.
         """
         if not self._warm:  # pipelines call it before every run
             self.tokenizer.warm_up()
             self._encode([("", "")], None, False)
             self._warm = True
         if bulk:
-            self._forward.graph()
+            self._forward.warm_up()
 
     def with_max_length(self, max_length: int) -> Encoder:
         """The same model cut at another length; weights and graph are shared."""

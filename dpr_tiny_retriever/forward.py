@@ -1,4 +1,4 @@
-"""Token ids -> vectors: in numpy for few, in a TensorFlow graph over many threads for the rest."""
+"""Token ids -> vectors, on whichever of three implementations is the fastest for the work: see Forward."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.architecture import BertConfig, BertWeights
-from dpr_tiny_retriever.batching import Batch, batches
+from dpr_tiny_retriever.batching import Batch, Piece, batches, pieces
+from dpr_tiny_retriever.compiled import CompiledBert, libraries
 from dpr_tiny_retriever.light import LightBert
 from dpr_tiny_retriever.presets import Precision
 from dpr_tiny_retriever.tokenization import Tokens
@@ -26,22 +27,30 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
-#: Padded tokens in one batch: enough that a call's own cost does not count, few enough to stay in a processor's cache.
-#: The first number is of two layers of width 128, the second the least.
+#: What is worth so much arithmetic (see BertConfig.cost): padded tokens in one batch of the graph, enough that a call's
+#: own cost does not count, few enough to stay in a processor's cache. The second number is the least.
 _TOKENS, _LEAST_TOKENS = 8192, 3072
 #: Up to so many tokens at once numpy is as fast as the graph; up to the second number, in larger pieces and all
-#: together, faster than importing TensorFlow. Both are of two layers of width 128; more arithmetic a token lowers them.
-#: The second is far below where the two meet on an idle machine: beside other work numpy's threads wait for each other.
+#: together, faster than importing TensorFlow. The second is far below where the two meet on an idle machine: beside
+#: other work numpy's threads wait for each other.
 _FEW, _FEW_AT_FIRST = 512, 8192
-_THEIR_COST = 2 * 128**2
-#: One more than processors, so that none is idle while a stream readies its next batch.
-_STREAMS = min((os.cpu_count() or 1) + 1, 9)
+#: Tokens that the compiled library is given at once, some milliseconds of work, and the least of them; up to so many
+#: are not worth a second thread.
+_PIECE, _LEAST_PIECE = 2048, 512
+_PROCESSORS = os.cpu_count() or 1
+#: Where Linux shows a GPU: Nvidia's, AMD's, and that of the Windows around it.
+_GPUS = ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+
+#: Part of a chunk for one thread: it writes its vectors, and returns how many.
+_Task: TypeAlias = Callable[[], int]
 
 
 class Forward:
-    """The forward pass of one BERT, on whichever of two implementations is faster for the work.
+    """The forward pass of one BERT.
 
-    Thread-safe. TensorFlow is imported, and the graph made, when the first work is large enough for it.
+    In float32 on a CPU all is done by the compiled library, where one fits the processor and the model. Elsewhere numpy
+    encodes few texts, and a TensorFlow graph many. What is meant for another device, or for half precision, is the
+    graph's, but for few texts. Thread-safe. TensorFlow is imported, and the graph made, when it first has work.
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class Forward:
         device: str | None = None,
         precision: Precision = "float32",
     ) -> None:
-        """device, by TensorFlow's name for it (None: TensorFlow chooses), and precision are those of the graph."""
+        """device, by TensorFlow's name for it (None: a GPU where there is one), and precision are for many texts."""
         if precision not in get_args(Precision):
             raise ValueError(f"precision is {precision!r}; expected {' or '.join(map(repr, get_args(Precision)))}")
         if config.pooling == "pooler" and weights.pooler is None:
@@ -61,9 +70,10 @@ class Forward:
         self._weights = weights
         self.device = device
         self.precision: Precision = precision
-        self._light = LightBert(config, weights)
-        self._cost = max(config.num_hidden_layers, 1) * config.hidden_size**2 / _THEIR_COST
-        self._token_budget = max(int(_TOKENS / self._cost), _LEAST_TOKENS)
+        fitting = libraries(config)
+        compiled = CompiledBert(fitting[0], config, weights) if fitting else None
+        self._light = compiled or LightBert(config, weights)
+        self._compiled = compiled if precision == "float32" and _is_cpu(device) else None
         self._graph: Any = None
         self._so_far = 0.0
         self._lock = threading.Lock()
@@ -91,11 +101,9 @@ class Forward:
                     vectors, futures = self._few(tokens), []
                     done(len(vectors))
                 else:
-                    pool = pool or ThreadPoolExecutor(_STREAMS, thread_name_prefix="dpr-tiny")
+                    pool = pool or ThreadPoolExecutor(self._threads(), thread_name_prefix="dpr-tiny")
                     vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
-                    work = functools.partial(_encode_into, vectors, self.graph())
-                    cut = self.batches(tokens, batch_size)
-                    futures = [pool.submit(work, batch) for batch in cut]
+                    futures = [pool.submit(task) for task in self._tasks(vectors, tokens, batch_size)]
                 underway.append((vectors, futures))
                 if len(underway) == 2:
                     yield _finished(*underway.popleft(), done)
@@ -105,10 +113,10 @@ class Forward:
             if pool is not None:
                 pool.shutdown(cancel_futures=True)
 
-    def batches(self, tokens: Tokens, batch_size: int | None = None) -> Iterator[Batch]:
-        """The batches in which the graph is given a chunk."""
-        limit = self._config.max_position_embeddings
-        return batches(tokens, limit=limit, token_budget=self._token_budget, batch_size=batch_size)
+    def warm_up(self) -> None:
+        """Do now what only the first large work has to do."""
+        if self._compiled is None:
+            self.graph()
 
     def graph(self) -> Any:
         """The graph for every batch size and length, made once: bert.encode with the weights held as constants."""
@@ -118,19 +126,45 @@ class Forward:
                     self._graph = _compile(self._config, self._weights, self.device, self.precision)
         return self._graph
 
+    def _tasks(self, vectors: Vectors, tokens: Tokens, batch_size: int | None) -> Iterator[_Task]:
+        cost = self._config.cost
+        if self._compiled is not None:
+            budget = max(int(_PIECE / cost), _LEAST_PIECE)
+            for piece in pieces(tokens, token_budget=budget, batch_size=batch_size):
+                yield functools.partial(_encode_piece, vectors, self._compiled, piece)
+        else:
+            budget, limit = max(int(_TOKENS / cost), _LEAST_TOKENS), self._config.max_position_embeddings
+            for batch in batches(tokens, limit=limit, token_budget=budget, batch_size=batch_size):
+                yield functools.partial(_encode_batch, vectors, self.graph(), batch)
+
+    def _threads(self) -> int:
+        # For the graph one more than processors, so that none is idle while a thread readies its next batch.
+        return _PROCESSORS if self._compiled else min(_PROCESSORS + 1, 9)
+
     def _is_little(self, tokens: Tokens) -> bool:
-        """Whether numpy takes no longer, what has to be loaded for the graph included."""
-        cost = len(tokens.ids) * self._cost
+        """Whether one thread takes no longer, what has to be loaded for the graph included."""
+        cost = len(tokens.ids) * self._config.cost
+        if self._compiled is not None:
+            return cost <= _PIECE or len(tokens.lengths) == 1
         return cost <= _FEW or (self._graph is None and self._so_far + cost <= _FEW_AT_FIRST)
 
     def _few(self, tokens: Tokens) -> Vectors:
-        cost = len(tokens.ids) * self._cost
+        cost = len(tokens.ids) * self._config.cost
         if cost > _FEW:
             self._so_far += cost
         return self._light.encode(tokens)
 
 
-def _encode_into(vectors: Vectors, graph: Any, batch: Batch) -> int:
+def _is_cpu(device: str | None) -> bool:
+    return not any(map(os.path.exists, _GPUS)) if device is None else "CPU" in device.upper()
+
+
+def _encode_piece(vectors: Vectors, compiled: CompiledBert, piece: Piece) -> int:
+    compiled.encode_into(vectors[piece.rows], piece.tokens)
+    return len(piece.tokens.lengths)
+
+
+def _encode_batch(vectors: Vectors, graph: Any, batch: Batch) -> int:
     vectors[batch.rows] = graph(batch.token_ids, batch.lengths, batch.text_starts)
     return len(batch.rows)
 

@@ -1,23 +1,19 @@
-"""BERT in numpy, one text after the other: for a question or a few texts, where TensorFlow's calls would cost more.
+"""BERT in numpy, one text after the other: for a question or a few texts, where there is no compiled library.
 
 The same maths as bert.encode, equal to 1e-5, in the forms that numpy does in few passes; no TensorFlow is imported.
-What a layer normalisation adds to every row is inside the biases of what reads the rows, and added to the vector at the
-end: hidden rows are without it.
 Shapes: n tokens of one text, w hidden size, h heads, d = w / h. All is float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.architecture import BertConfig, BertWeights, Dense, Layer, LayerNorm
+from dpr_tiny_retriever.architecture import BertConfig, BertWeights, Dense, Layer
+from dpr_tiny_retriever.folded import Array, First, folded
 from dpr_tiny_retriever.tokenization import Tokens
-
-Array: TypeAlias = NDArray[np.float32]
 
 
 class LightBert:
@@ -25,19 +21,11 @@ class LightBert:
 
     def __init__(self, config: BertConfig, weights: BertWeights) -> None:
         self._config = config
-        self._weights = weights
+        self._weights = folded(config, weights)
+        self._pooler, self._projection = weights.pooler, weights.projection
         self._activation = ACTIVATIONS[config.hidden_act]
-        embeddings = weights.embeddings
-        offsets = [embeddings.norm.offset, *(layer.output_norm.offset for layer in weights.layers)]
-        self._layers = [_folded(*of, config) for of in zip(weights.layers, offsets[:-1], strict=True)]
-        self._last_offset = offsets[-1]  # [w]
-        self._places = embeddings.position + embeddings.segment[0]  # [max_position_embeddings, w]
-        # A model of one segment gives its titles and texts the same.
-        self._second = embeddings.segment[min(1, len(embeddings.segment) - 1)] - embeddings.segment[0]  # [w]
         self._epsilon = np.float32(config.layer_norm_eps)
         self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
-        # Where the last layer's [CLS] alone is read, it alone is computed.
-        self._first = _First.of(self._layers.pop(), config) if self._layers and config.pooling != "mean" else None
 
     def encode(self, tokens: Tokens) -> Array:
         """Vectors [n texts, embedding_dim] of tokenised texts."""
@@ -51,26 +39,24 @@ class LightBert:
         return vectors
 
     def _vector(self, ids: NDArray[np.int32], text_start: int) -> Array:
-        config, weights = self._config, self._weights
-        hidden = weights.embeddings.word[ids]  # [n, w]
-        hidden += self._places[: len(ids)]
+        config, weights, first = self._config, self._weights, self._weights.first
+        hidden = weights.words[ids]  # [n, w]
+        hidden += weights.places[: len(ids)]
         if text_start < len(ids):
-            hidden[text_start:] += self._second
-        hidden = self._norm(weights.embeddings.norm, hidden)  # [n, w]
-        for layer in self._layers:
+            hidden[text_start:] += weights.second
+        hidden = self._norm(weights.scale, hidden)  # [n, w]
+        for layer in weights.layers[:-1] if first else weights.layers:
             hidden = self._layer(layer, hidden, self._attend(layer, hidden))  # [n, w]
-        if config.pooling == "mean":
-            vector = hidden.mean(axis=0, keepdims=True)  # [1, w]
+        if first:
+            vector = self._layer(weights.layers[-1], hidden[:1], self._attend_first(first, hidden))  # [1, w]
         else:
-            vector = hidden[:1]  # [1, w]
-            if self._first is not None:
-                vector = self._layer(self._first.layer, vector, self._attend_first(self._first, hidden))  # [1, w]
-        vector = vector + self._last_offset
+            vector = hidden.mean(axis=0, keepdims=True) if config.pooling == "mean" else hidden[:1]  # [1, w]
+        vector = vector + weights.last_offset
         if config.pooling == "pooler":
-            assert weights.pooler is not None
-            vector = np.tanh(_dense(weights.pooler, vector))  # [1, w]
-        if weights.projection is not None:
-            vector = _dense(weights.projection, vector)  # [1, projection_dim]
+            assert self._pooler is not None
+            vector = np.tanh(_dense(self._pooler, vector))  # [1, w]
+        if self._projection is not None:
+            vector = _dense(self._projection, vector)  # [1, projection_dim]
         if config.normalize:
             vector = vector / max(float(np.sqrt((vector * vector).sum())), 1e-12)  # [1, embedding_dim]
         found: Array = vector[0]
@@ -80,10 +66,10 @@ class LightBert:
         """What a transformer layer makes of tokens and of what they attended to, [n, w]."""
         attended = _dense(layer.attention_output, context)
         attended += hidden
-        attended = self._norm(layer.attention_norm, attended)  # [n, w]
+        attended = self._norm(layer.attention_norm.scale, attended)  # [n, w]
         output = _dense(layer.output, self._activation(_dense(layer.intermediate, attended)))
         output += attended
-        return self._norm(layer.output_norm, output)  # [n, w]
+        return self._norm(layer.output_norm.scale, output)  # [n, w]
 
     def _attend(self, layer: Layer, hidden: Array) -> Array:
         """Multi-head attention of every token to every token, before the output product, [n, w]."""
@@ -94,64 +80,26 @@ class LightBert:
         joined: Array = context.transpose(1, 0, 2).reshape(len(hidden), width)
         return joined
 
-    def _attend_first(self, first: _First, hidden: Array) -> Array:
+    def _attend_first(self, first: First, hidden: Array) -> Array:
         """Multi-head attention of the first token to every token, before the output product, [1, w].
 
         As bert._attend_first: the key and value products are taken once instead of once a token.
         """
         query = _dense(first.query, hidden[:1]).reshape(len(first.key), 1, -1)  # [h, 1, d]
-        # What a key's bias adds is the same for all tokens of a text: the softmax forgets it.
         asked = (query @ first.key)[:, 0]  # [h, w]
         read = _softmax(asked.dot(hidden.T)).dot(hidden)  # [h, w]
         context: Array = (read[:, None] @ first.value).reshape(1, -1)  # [1, w]
         context += first.value_bias
         return context
 
-    def _norm(self, norm: LayerNorm, rows: Array) -> Array:
+    def _norm(self, scale: Array, rows: Array) -> Array:
         """Layer normalisation of each row, in place of it, without the offset, [n, w]."""
         rows -= rows.dot(self._average)
         variance: Array = np.square(rows).dot(self._average)  # [n, 1]
         variance += self._epsilon
         rows /= np.sqrt(variance, out=variance)
-        rows *= norm.scale
+        rows *= scale
         return rows
-
-
-class _First(NamedTuple):
-    """A layer that the first token alone goes through, its product for query, key and value apart."""
-
-    layer: Layer
-    query: Dense  # [w, w]
-    key: Array  # [h, d, w]
-    value: Array  # [h, w, d]
-    value_bias: Array  # [w]
-
-    @classmethod
-    def of(cls, layer: Layer, config: BertConfig) -> _First:
-        heads, width = config.num_attention_heads, config.hidden_size
-        (kernel, bias), shape = layer.query_key_value, (width, heads, width // heads)
-        query, key, value = np.split(kernel, 3, axis=1)
-        query_bias, _, value_bias = np.split(bias, 3)
-        key, value = key.reshape(shape).transpose(1, 2, 0), value.reshape(shape).transpose(1, 0, 2)
-        return cls(layer, Dense(query, query_bias), key, value, value_bias)
-
-
-def _folded(layer: Layer, offset: Array, config: BertConfig) -> Layer:
-    """The layer for rows that lack this offset [w], with the scores' factor d^-0.5 inside its query product."""
-    factor = np.ones(3 * config.hidden_size, np.float32)
-    factor[: config.hidden_size] = (config.hidden_size // config.num_attention_heads) ** -0.5
-    kernel, bias = layer.query_key_value
-    within = layer.attention_norm.offset
-    return layer._replace(
-        query_key_value=Dense(kernel * factor, (bias + offset @ kernel) * factor),
-        attention_output=_raised(layer.attention_output, offset),
-        intermediate=_raised(layer.intermediate, within @ layer.intermediate.kernel),
-        output=_raised(layer.output, within),
-    )
-
-
-def _raised(dense: Dense, by: Array) -> Dense:
-    return dense._replace(bias=dense.bias + by)
 
 
 def _dense(dense: Dense, rows: Array) -> Array:

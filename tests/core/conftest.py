@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dpr_tiny_retriever import DualEncoder, Encoder
+from dpr_tiny_retriever import DualEncoder, Encoder, compiled
+from dpr_tiny_retriever.compiled import _libraries
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +37,21 @@ def texts() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.fixture(params=["numpy", "graph"])
+@pytest.fixture(params=[*(f"{library.lanes()} floats at once" for library in _libraries()), "numpy", "graph"])
 def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which of the two implementations encodes, whatever the work."""
-    enough = {"numpy": 1 << 40, "graph": 0}[request.param]
+    """Which implementation encodes in encoders made from here on, whatever the work; a model may not fit a library."""
+    fitting = compiled.libraries
+    monkeypatch.setattr(
+        "dpr_tiny_retriever.forward.libraries",
+        lambda config: [one for one in fitting(config) if request.param == f"{one.lanes()} floats at once"],
+    )
+    enough = 0 if request.param == "graph" else 1 << 40
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW", enough)
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW_AT_FIRST", enough)
     return str(request.param)
+
+
+@pytest.fixture
+def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders made from here on are those of a machine where nothing was compiled."""
+    monkeypatch.setattr("dpr_tiny_retriever.forward.libraries", lambda config: [])

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr_tiny_retriever.batching import LENGTH_STEP, Batch, batches, padded_length
+from dpr_tiny_retriever.batching import LENGTH_STEP, Batch, batches, padded_length, pieces
 from dpr_tiny_retriever.tokenization import Tokens
 
 LENGTHS = st.lists(st.integers(2, 40), max_size=60)
@@ -76,3 +76,22 @@ def test_the_longest_come_first(lengths: list[int], budget: int, size: int | Non
 
 def test_no_texts_give_no_batches() -> None:
     assert cut([], 100, None) == []
+
+
+@given(LENGTHS, BUDGET, SIZE)
+def test_pieces_are_the_texts_in_order_as_many_as_budget_and_size_allow(
+    lengths: list[int], budget: int, size: int | None
+) -> None:
+    tokens = tokens_of(lengths)
+    cuts = list(pieces(tokens, token_budget=budget, batch_size=size))
+    assert [row for piece in cuts for row in range(len(lengths))[piece.rows]] == list(range(len(lengths)))
+    for field in ("ids", "lengths", "text_starts"):
+        joined = [value for piece in cuts for value in getattr(piece.tokens, field).tolist()]
+        assert joined == getattr(tokens, field).tolist()
+    for number, piece in enumerate(cuts):
+        count, total = len(piece.tokens.lengths), len(piece.tokens.ids)
+        assert sum(piece.tokens.lengths) == total
+        assert 1 <= count <= (size or count)
+        assert total <= budget or count == 1
+        if number + 1 < len(cuts):
+            assert count == size or total + cuts[number + 1].tokens.lengths[0] > budget

@@ -124,6 +124,7 @@ def test_progress_is_shown_for_long_work_or_when_asked_for(encoder: Encoder) -> 
     assert "3/3" in shown(encoder, 3, True)
 
 
+@pytest.mark.usefixtures("no_library")
 def test_other_lengths_and_batch_sizes_need_no_new_graph(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW", 0)
     encoder = Encoder.from_pretrained(pair_directory, side="passage")
@@ -223,22 +224,34 @@ def test_a_bad_item_of_a_stream_costs_no_block_before_it(encoder: Encoder) -> No
         next(encoder.stream("the city"))
 
 
-def test_little_work_needs_no_tensorflow_and_much_work_is_done_by_it(pair_directory: Path) -> None:
+def tensorflow_is_loaded(folder: Path, before: str = "") -> list[bool]:
+    """Whether it is after little work, and whether after much, in a process of its own."""
     script = f"""
 import sys
+{before}
 from dpr_tiny_retriever import DualEncoder
-pair = DualEncoder.from_pretrained({str(pair_directory)!r})
+pair = DualEncoder.from_pretrained({str(folder)!r})
 pair.warm_up(bulk=False)
 for _ in range(1000):
     pair.encode_queries(["who wrote the first text " * 12])
 pair.encode_passages([("the tower", "the city " * 40)] * 10)
 print("tensorflow" in sys.modules)
+pair.warm_up()
 for _ in range(20):
     pair.encode_passages([("the tower", "the city " * 40)] * 100)
 print("tensorflow" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)
+    return [word == "True" for word in done.stdout.split()]
+
+
+def test_no_work_needs_tensorflow_where_there_is_a_compiled_library(pair_directory: Path) -> None:
+    assert tensorflow_is_loaded(pair_directory) == [False, False]
+
+
+def test_where_nothing_was_compiled_tensorflow_does_much_work_and_little_needs_none(pair_directory: Path) -> None:
+    nothing = "from dpr_tiny_retriever import forward; forward.libraries = lambda config: []"
+    assert tensorflow_is_loaded(pair_directory, nothing) == [False, True]
 
 
 def test_half_precision_is_for_many_texts_and_costs_little(

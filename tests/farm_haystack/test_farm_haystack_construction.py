@@ -74,6 +74,7 @@ def test_slow_tokenizers_are_refused(pair_directory: Path) -> None:
 
 def test_use_gpu_false_keeps_the_work_on_the_cpu(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # So that TensorFlow does the work, however little it is.
+    monkeypatch.setattr("dpr_tiny_retriever.forward.libraries", lambda config: [])
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW", 0)
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW_AT_FIRST", 0)
     # Without soft placement TensorFlow does not put work meant for a GPU that is not there on the CPU instead.

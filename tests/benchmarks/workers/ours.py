@@ -59,9 +59,8 @@ class Worker:
         encoder = self.pair.passage_encoder
         tokens = encoder.tokenizer(self.passages, encoder.max_length)
         tokenising = seconds(lambda: encoder.tokenizer(self.passages, encoder.max_length))
-        batching = seconds(lambda: list(encoder._forward.batches(tokens)))
-        both = seconds(lambda: list(encoder._forward([tokens])))  # makes its own batches
-        return {"tokenising": tokenising, "making batches": batching, "forward pass": both - batching}
+        forward = seconds(lambda: list(encoder._forward([tokens])))
+        return {"tokenising": tokenising, "forward pass": forward}
 
     def lengths(self) -> list[int]:
         """How many tokens each passage has, cut to the model's length."""

@@ -1,0 +1,437 @@
+/* BERT in vectors of the processor's own width, without padding; compiled.py gives it its weights and texts.
+
+   Compiled once for each set of instructions, in the plain vector extension of GCC and Clang. Texts are worked on in
+   groups: as few tokens as stay in a core's cache, as many as make use of weights that do not. Shapes: t tokens of a
+   group, n of one of its texts, w width, h heads, d = w / h. Matrices lie row by row; the kernels of dense layers, and
+   the keys of a text, as panels of columns: [columns / PANEL, depth, PANEL]. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ROWS: how many rows of a product, two vectors wide, the registers hold. */
+#if defined __AVX512F__
+#define LANES 16
+#define ROWS 12
+#elif defined __AVX2__
+#define LANES 8
+#define ROWS 6
+#elif defined __aarch64__
+#define LANES 4
+#define ROWS 12
+#else
+#define LANES 4
+#define ROWS 6
+#endif
+#define PANEL (2 * LANES)
+#define GROUP 256
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef float anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+
+enum activation { GELU, GELU_TANH, RELU, SILU, TANH };
+
+/* A transformer layer: kernels in panels, biases, and the scales of its two normalisations. */
+struct layer {
+    const float *fused, *fused_bias, *joined, *joined_bias, *joined_scale;
+    const float *widened, *widened_bias, *narrowed, *narrowed_bias, *narrowed_scale;
+};
+
+struct bert {
+    int64_t layers, width, heads, inner, dim, vocabulary, longest, activation, mean, normalize;
+    double epsilon;
+    const float *words, *places, *second, *scale, *last_offset;
+    const struct layer *layer;
+    /* what attention of the first token alone needs of the last layer, heads one after the other; NULL: all are read */
+    const float *first_query, *first_query_bias, *first_key, *first_value, *first_value_bias;
+    const float *pooler, *pooler_bias, *projection, *projection_bias; /* NULL where the model has none */
+};
+
+/* Texts whose ids lie end to end. */
+struct texts {
+    size_t count;
+    const int32_t *ids, *lengths, *text_starts;
+};
+
+/* Where the numbers of a group are while it is worked on. */
+struct space {
+    float *hidden, *fused, *context, *widened; /* [t, w], [t, 3w], [t, w], [t, inner] */
+    float *keys, *scores, *mask, *sums;        /* of a text: [padded, d], [max(n, h), padded], [padded], [max(n, h)] */
+    float *row, *rows, *last;                  /* of its first token: [w], [h, w], [dim] */
+};
+
+INLINE size_t whole(size_t count, size_t of) { return (count + of - 1) / of * of; }
+
+/* ---- vectors ---- */
+
+INLINE vec load(const float *from) { return *(const anywhere *)from; }
+INLINE void store(float *to, vec what) { *(anywhere *)to = what; }
+INLINE vec every(float number) { return (vec){0} + number; }
+
+INLINE vec larger(vec a, vec b) {
+    ints first = a > b;
+    return (vec)(((ints)a & first) | ((ints)b & ~first));
+}
+
+INLINE vec smaller(vec a, vec b) {
+    ints first = a < b;
+    return (vec)(((ints)a & first) | ((ints)b & ~first));
+}
+
+INLINE float largest_of(vec v) {
+    float lanes[LANES];
+    store(lanes, v);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    return lanes[0];
+}
+
+INLINE float sum_of(vec v) {
+    float lanes[LANES];
+    store(lanes, v);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+/* e^x of x held within -87 and 88, to 1e-7 of it: a power of 2 times a polynomial of what is left. */
+INLINE vec exponential(vec x) {
+    const float rounding = 12582912; /* added and taken away again, it leaves a whole number */
+    x = smaller(larger(x, every(-87)), every(88));
+    vec n = (x * 1.44269504f + rounding) - rounding;
+    x = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */
+    vec p = every(1.9875691500e-4f);
+    p = p * x + 1.3981999507e-3f;
+    p = p * x + 8.3334519073e-3f;
+    p = p * x + 4.1665795894e-2f;
+    p = p * x + 1.6666665459e-1f;
+    p = p * x + 5.0000001201e-1f;
+    p = p * (x * x) + x + 1;
+    ints power = (__builtin_convertvector(n, ints) + 127) << 23;
+    return p * (vec)power;
+}
+
+INLINE vec logistic(vec x) { return 1 / (exponential(-x) + 1); }
+
+/* x times the normal distribution function of x, to 3e-7 of the larger of 1 and |x|. The function is 1/2 plus x times a
+   quotient of polynomials in x^2, those of the least largest error within 5.2; beyond, it is 0 or 1. */
+INLINE vec gelu(vec x) {
+    vec within = smaller(larger(x, every(-5.2f)), every(5.2f)), square = within * within;
+    vec p = every(6.11378525e-06f), q = every(5.22502148e-07f);
+    p = p * square + 3.29198035e-04f;
+    q = q * square + 1.18481467e-04f;
+    p = p * square + 5.60822145e-03f;
+    q = q * square + 2.78557508e-03f;
+    p = p * square + 5.08829717e-02f;
+    q = q * square + 3.81067781e-02f;
+    p = p * square + 3.98941451e-01f;
+    q = q * square + 2.94201569e-01f;
+    q = q * square + 1;
+    return x * (within * p / q) + x * 0.5f;
+}
+
+/* ---- products ---- */
+
+/* out [rows, PANEL] = a [rows, depth] b [depth, PANEL] + bias [PANEL] + added [rows, PANEL]. Where ahead is not 0, the
+   numbers that lie so far behind those of b are fetched into the cache. */
+INLINE void tile(const int rows, const size_t ahead, size_t depth, const float *a, size_t a_step, const float *b, size_t b_step,
+                 const float *bias, const float *added, float *out, size_t step) {
+    vec left[ROWS], right[ROWS];
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++) left[r] = right[r] = every(0);
+    for (size_t k = 0; k < depth; k++, b += b_step) {
+        vec b_left = load(b), b_right = load(b + LANES);
+        if (ahead) {
+            __builtin_prefetch(b + ahead);
+            __builtin_prefetch(b + ahead + LANES);
+        }
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            left[r] += a[r * a_step + k] * b_left;
+            right[r] += a[r * a_step + k] * b_right;
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++) {
+        if (bias) {
+            left[r] += load(bias);
+            right[r] += load(bias + LANES);
+        }
+        if (added) {
+            left[r] += load(added + r * step);
+            right[r] += load(added + r * step + LANES);
+        }
+        store(out + r * step, left[r]);
+        store(out + r * step + LANES, right[r]);
+    }
+}
+
+/* out [rows, columns] = a [rows, depth] b + bias [columns] + added [rows, columns]. The panels of b lie b_panel apart,
+   their rows b_step; the rows of out, and of what is added, out_step. */
+static void product(size_t rows, size_t depth, size_t columns, const float *a, size_t a_step, const float *b,
+                    size_t b_panel, size_t b_step, const float *bias, const float *added, float *out, size_t out_step) {
+    size_t tiles = (rows + ROWS - 1) / ROWS; /* of about the same number of rows */
+    for (size_t column = 0; column < columns; column += PANEL, b += b_panel)
+        for (size_t t = 0; t < tiles; t++) {
+            size_t begin = rows * t / tiles, end = rows * (t + 1) / tiles, at = begin * out_step + column;
+            const float *offset = bias ? bias + column : NULL, *more = added ? added + at : NULL;
+            /* The next panel is fetched while the first of several tiles is made of this one. */
+            size_t ahead = t == 0 && tiles > 1 ? b_panel : 0;
+#define TILE(ROWS, AHEAD) tile(ROWS, AHEAD, depth, a + begin * a_step, a_step, b, b_step, offset, more, out + at, out_step)
+#define CASE(ROWS) \
+    case ROWS: \
+        if (ahead) TILE(ROWS, ahead); \
+        else TILE(ROWS, 0); \
+        break;
+            switch (end - begin) {
+                CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if ROWS == 12
+                CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+            }
+#undef CASE
+#undef TILE
+        }
+}
+
+static void dense(size_t rows, size_t depth, size_t columns, const float *a, const float *kernel, const float *bias,
+                  const float *added, float *out) {
+    product(rows, depth, columns, a, depth, kernel, depth * PANEL, PANEL, bias, added, out, columns);
+}
+
+/* ---- row by row ---- */
+
+/* Layer normalisation of each row of x, in place, without the offset, which is inside what reads the rows. */
+static void normalise(size_t rows, size_t width, float epsilon, const float *scale, float *x) {
+    for (size_t r = 0; r < rows; r++, x += width) {
+        vec total = every(0), squares = every(0);
+        for (size_t i = 0; i < width; i += LANES) total += load(x + i);
+        float mean = sum_of(total) / width;
+        for (size_t i = 0; i < width; i += LANES) {
+            vec apart = load(x + i) - mean;
+            squares += apart * apart;
+        }
+        float factor = 1 / sqrtf(sum_of(squares) / width + epsilon);
+        for (size_t i = 0; i < width; i += LANES) store(x + i, (load(x + i) - mean) * factor * load(scale + i));
+    }
+}
+
+static void activate(enum activation kind, size_t count, float *x) {
+    for (size_t i = 0; i < count; i += LANES) {
+        vec v = load(x + i);
+        switch (kind) {
+            case GELU: v = gelu(v); break;
+            case GELU_TANH: v *= logistic(1.5957691f * (v + 0.044715f * (v * v * v))); break;
+            case RELU: v = larger(v, every(0)); break;
+            case SILU: v *= logistic(v); break;
+            case TANH: v = 2 * logistic(2 * v) - 1; break;
+        }
+        store(x + i, v);
+    }
+}
+
+/* Each row of scores becomes e^(score - the largest), its sum goes into sums. Rows are whole panels. */
+static void exponentials(size_t rows, size_t step, float *scores, float *sums) {
+    for (size_t r = 0; r < rows; r++, scores += step) {
+        vec most = load(scores), total = every(0);
+        for (size_t i = LANES; i < step; i += LANES) most = larger(most, load(scores + i));
+        float largest = largest_of(most);
+        for (size_t i = 0; i < step; i += LANES) {
+            vec e = exponential(load(scores + i) - largest);
+            total += e;
+            store(scores + i, e);
+        }
+        sums[r] = sum_of(total);
+    }
+}
+
+/* ---- the model ---- */
+
+/* Multi-head attention of every token of a text to every token, of fused [n, 3w] to context [n, w]. */
+static void attend(const struct bert *bert, size_t n, const float *fused, struct space *space, float *context) {
+    size_t width = bert->width, size = width / bert->heads, padded = whole(n, PANEL);
+    for (size_t i = 0; i < padded; i++) space->mask[i] = i < n ? 0 : -1e30f;
+    for (size_t head = 0; head < (size_t)bert->heads; head++) {
+        const float *query = fused + head * size, *key = query + width, *value = key + width;
+        float *keys = space->keys, *scores = space->scores, *out = context + head * size;
+        for (size_t i = 0; i < padded; i++)
+            for (size_t k = 0; k < size; k++)
+                keys[(i / PANEL * size + k) * PANEL + i % PANEL] = i < n ? key[i * 3 * width + k] : 0;
+        product(n, size, padded, query, 3 * width, keys, size * PANEL, PANEL, space->mask, NULL, scores, padded);
+        exponentials(n, padded, scores, space->sums);
+        product(n, n, size, scores, padded, value, PANEL, 3 * width, NULL, NULL, out, width);
+        for (size_t i = 0; i < n; i++, out += width) {
+            float share = 1 / space->sums[i];
+            for (size_t k = 0; k < size; k += LANES) store(out + k, load(out + k) * share);
+        }
+    }
+}
+
+/* Attention of a text's first token to every token, of hidden [n, w] to context [1, w]: with the key and value products
+   taken once instead of once a token, as q (x K) = (q K') x and p (x V) = (p x) V. */
+static void attend_first(const struct bert *bert, size_t n, const float *hidden, struct space *space, float *context) {
+    size_t width = bert->width, heads = bert->heads, size = width / heads, padded = whole(n, PANEL);
+    float *query = space->row, *asked = space->rows, *read = asked; /* [w], [h, w], [h, w] */
+    dense(1, width, width, hidden, bert->first_query, bert->first_query_bias, NULL, query);
+    for (size_t head = 0; head < heads; head++) {
+        dense(1, size, width, query + head * size, bert->first_key + head * size * width, NULL, NULL, asked + head * width);
+        for (size_t i = 0; i < padded; i++) {
+            vec total = every(0);
+            for (size_t k = 0; i < n && k < width; k += LANES)
+                total += load(asked + head * width + k) * load(hidden + i * width + k);
+            space->scores[head * padded + i] = i < n ? sum_of(total) : -1e30f;
+        }
+    }
+    exponentials(heads, padded, space->scores, space->sums);
+    product(heads, n, width, space->scores, padded, hidden, PANEL, width, NULL, NULL, read, width);
+    for (size_t head = 0; head < heads; head++) {
+        for (size_t k = 0; k < width; k++) read[head * width + k] /= space->sums[head];
+        dense(1, width, size, read + head * width, bert->first_value + head * width * size,
+              bert->first_value_bias + head * size, NULL, context + head * size);
+    }
+}
+
+/* What a transformer layer makes of hidden rows and of what they attended to, in place of them. */
+static void feed_forward(const struct bert *bert, const struct layer *layer, size_t rows, struct space *space) {
+    size_t width = bert->width, inner = bert->inner;
+    float *hidden = space->hidden, *attended = space->fused, *widened = space->widened;
+    dense(rows, width, width, space->context, layer->joined, layer->joined_bias, hidden, attended);
+    normalise(rows, width, bert->epsilon, layer->joined_scale, attended);
+    dense(rows, width, inner, attended, layer->widened, layer->widened_bias, NULL, widened);
+    activate(bert->activation, rows * inner, widened);
+    dense(rows, inner, width, widened, layer->narrowed, layer->narrowed_bias, attended, hidden);
+    normalise(rows, width, bert->epsilon, layer->narrowed_scale, hidden);
+}
+
+/* The vector [dim] of one text, of its hidden rows [count, w]. */
+static void pool(const struct bert *bert, size_t count, const float *hidden, struct space *space, float *vector) {
+    size_t width = bert->width, dim = bert->dim;
+    float *row = space->row;
+    for (size_t k = 0; k < width; k += LANES) {
+        vec total = every(0);
+        for (size_t i = 0; i < count; i++) total += load(hidden + i * width + k);
+        store(row + k, total / (float)count + load(bert->last_offset + k));
+    }
+    if (bert->pooler) {
+        dense(1, width, width, row, bert->pooler, bert->pooler_bias, NULL, space->rows);
+        for (size_t k = 0; k < width; k++) row[k] = tanhf(space->rows[k]);
+    }
+    if (bert->projection) {
+        dense(1, width, whole(dim, PANEL), row, bert->projection, bert->projection_bias, NULL, space->last);
+        row = space->last;
+    }
+    float length = 1;
+    if (bert->normalize) {
+        float squares = 0;
+        for (size_t k = 0; k < dim; k++) squares += row[k] * row[k];
+        length = fmaxf(sqrtf(squares), 1e-12f);
+    }
+    for (size_t k = 0; k < dim; k++) vector[k] = row[k] / length;
+}
+
+/* The vectors [texts, dim] of a group. */
+static void encode_group(const struct bert *bert, const struct texts *texts, struct space *space, float *vectors) {
+    size_t width = bert->width, rows = 0;
+    float *hidden = space->hidden;
+    for (size_t text = 0; text < texts->count; text++)
+        for (int32_t i = 0; i < texts->lengths[text]; i++, rows++)
+            for (size_t k = 0; k < width; k += LANES) {
+                vec sum = load(bert->words + texts->ids[rows] * width + k) + load(bert->places + i * width + k);
+                if (i >= texts->text_starts[text]) sum += load(bert->second + k);
+                store(hidden + rows * width + k, sum);
+            }
+    normalise(rows, width, bert->epsilon, bert->scale, hidden);
+    for (int64_t l = 0; l < bert->layers; l++) {
+        const struct layer *layer = bert->layer + l;
+        int first_alone = l == bert->layers - 1 && bert->first_query;
+        if (!first_alone) dense(rows, width, 3 * width, hidden, layer->fused, layer->fused_bias, NULL, space->fused);
+        for (size_t text = 0, at = 0; text < texts->count; at += texts->lengths[text++]) {
+            size_t n = texts->lengths[text];
+            if (first_alone) {
+                attend_first(bert, n, hidden + at * width, space, space->context + text * width);
+                memmove(hidden + text * width, hidden + at * width, width * sizeof(float));
+            } else {
+                attend(bert, n, space->fused + at * 3 * width, space, space->context + at * width);
+            }
+        }
+        if (first_alone) rows = texts->count;
+        feed_forward(bert, layer, rows, space);
+    }
+    for (size_t text = 0, at = 0; text < texts->count; text++, vectors += bert->dim) {
+        pool(bert, bert->mean ? texts->lengths[text] : 1, hidden + at * width, space, vectors);
+        at += bert->first_query ? 1 : texts->lengths[text];
+    }
+}
+
+/* ---- what compiled.py calls ---- */
+
+/* How many floats a vector of this library has. */
+int lanes(void) { return LANES; }
+
+/* How many floats a vector has that this processor works on at once; 0 where numpy is faster than what is here. */
+int lanes_here(void) {
+#if defined __x86_64__
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return 0;
+    int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl");
+    return wide ? 16 : 8;
+#else
+    return LANES;
+#endif
+}
+
+enum outcome { DONE, NO_MEMORY, NO_SUCH_TOKEN };
+
+/* Writes the vectors [count, dim] of texts whose ids lie end to end. */
+int encode(const struct bert *bert, int64_t count, const int32_t *ids, const int32_t *lengths,
+           const int32_t *text_starts, float *vectors) {
+    size_t width = bert->width, heads = bert->heads, dim = bert->dim, total = 0, n = 1;
+    for (int64_t i = 0; i < count; i++) {
+        if (lengths[i] < 1 || lengths[i] > bert->longest) return NO_SUCH_TOKEN;
+        if ((size_t)lengths[i] > n) n = lengths[i];
+        total += lengths[i];
+    }
+    for (size_t i = 0; i < total; i++)
+        if (ids[i] < 0 || ids[i] >= bert->vocabulary) return NO_SUCH_TOKEN;
+
+    size_t most = n > GROUP ? n : GROUP, tokens = total < most ? total : most;
+    size_t padded = whole(n, PANEL), rows = n > heads ? n : heads;
+    struct space space;
+    struct { float **at; size_t size; } parts[] = {
+        {&space.hidden, tokens * width},
+        {&space.fused, tokens * 3 * width},
+        {&space.context, tokens * width},
+        {&space.widened, tokens * bert->inner},
+        {&space.keys, padded * width / heads},
+        {&space.scores, rows * padded},
+        {&space.mask, padded},
+        {&space.sums, rows},
+        {&space.row, width},
+        {&space.rows, heads * width},
+        {&space.last, whole(dim, PANEL)},
+    };
+    const size_t part_count = sizeof parts / sizeof *parts, line = 64 / sizeof(float);
+    size_t needed = line; /* something, where there is no text */
+    for (size_t i = 0; i < part_count; i++) needed += whole(parts[i].size, line);
+    float *memory = aligned_alloc(64, needed * sizeof(float)), *next = memory;
+    if (!memory) return NO_MEMORY;
+    for (size_t i = 0; i < part_count; next += whole(parts[i++].size, line)) *parts[i].at = next;
+
+    for (int64_t done = 0; done < count;) {
+        struct texts group = {0, ids, lengths + done, text_starts + done};
+        size_t size = 0;
+        for (; done < count && (!group.count || size + lengths[done] <= tokens); group.count++) size += lengths[done++];
+        encode_group(bert, &group, &space, vectors);
+        ids += size;
+        vectors += group.count * dim;
+    }
+    free(memory);
+    return DONE;
+}

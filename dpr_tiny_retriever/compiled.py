@@ -1,0 +1,162 @@
+"""BERT in C, one text after the other: the fastest way on a processor with vector instructions, for one text or many.
+
+csrc/bert.c is compiled where the package is built, once for each set of vector instructions; the library that fits the
+processor and the model is loaded here. The same maths as bert.encode, equal to 1e-5, and no TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import chain
+
+import numpy as np
+
+from dpr_tiny_retriever.architecture import BertConfig, BertWeights, Dense, Layer
+from dpr_tiny_retriever.folded import Array, folded
+from dpr_tiny_retriever.tokenization import Tokens
+
+#: As enum activation of bert.c has them.
+_ACTIVATIONS = {"gelu": 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2, "silu": 3, "swish": 3, "tanh": 4}
+_DONE, _NO_MEMORY = 0, 1
+#: Floats in a line of the processor's cache.
+_LINE = 16
+
+
+class _Bert(ctypes.Structure):
+    """struct bert of bert.c; struct layer is ten pointers."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in "layers width heads inner dim vocabulary longest".split()),
+        *((name, ctypes.c_int64) for name in "activation mean normalize".split()),
+        ("epsilon", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in "words places second scale last_offset layer".split()),
+        *((f"first_{name}", ctypes.c_void_p) for name in "query query_bias key value value_bias".split()),
+        *((name, ctypes.c_void_p) for name in "pooler pooler_bias projection projection_bias".split()),
+    ]
+
+
+class CompiledBert:
+    """The forward pass of one BERT. Thread-safe, and other threads run while it works."""
+
+    def __init__(self, library: ctypes.CDLL, config: BertConfig, weights: BertWeights) -> None:
+        """library is one of libraries(config)."""
+        self.lanes: int = library.lanes()
+        self._config = config
+        self._encode = library.encode
+        self._kept: list[Array] = []  # what the pointers below point to
+        of = folded(config, weights)
+        self._layers = (ctypes.c_void_p * (10 * len(of.layers)))(*chain.from_iterable(map(self._layer, of.layers)))
+        self._bert = _Bert(
+            layers=len(of.layers),
+            width=config.hidden_size,
+            heads=config.num_attention_heads,
+            inner=config.intermediate_size,
+            dim=config.embedding_dim,
+            vocabulary=len(of.words),
+            longest=len(of.places),
+            activation=_ACTIVATIONS[config.hidden_act],
+            mean=config.pooling == "mean",
+            normalize=config.normalize,
+            epsilon=config.layer_norm_eps,
+            words=self._pointer(of.words),
+            places=self._pointer(of.places),
+            second=self._pointer(of.second),
+            scale=self._pointer(of.scale),
+            last_offset=self._pointer(of.last_offset),
+            layer=ctypes.addressof(self._layers),
+        )
+        if of.first:
+            self._bert.first_query, self._bert.first_query_bias = self._dense(of.first.query)
+            self._bert.first_key = self._pointer(_panels(of.first.key, self.lanes))
+            self._bert.first_value = self._pointer(_panels(of.first.value, self.lanes))
+            self._bert.first_value_bias = self._pointer(of.first.value_bias)
+        if config.pooling == "pooler" and weights.pooler:
+            self._bert.pooler, self._bert.pooler_bias = self._dense(weights.pooler)
+        if weights.projection:
+            self._bert.projection, self._bert.projection_bias = self._dense(weights.projection)
+
+    def encode(self, tokens: Tokens) -> Array:
+        """Vectors [n texts, embedding_dim] of tokenised texts."""
+        vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
+        self.encode_into(vectors, tokens)
+        return vectors
+
+    def encode_into(self, vectors: Array, tokens: Tokens) -> None:
+        """Write the vectors of tokenised texts to [n texts, embedding_dim]."""
+        given = [np.ascontiguousarray(array, np.int32) for array in (tokens.ids, tokens.lengths, tokens.text_starts)]
+        pointers = (array.ctypes.data for array in (*given, vectors))
+        outcome = self._encode(ctypes.byref(self._bert), len(vectors), *pointers)
+        if outcome == _NO_MEMORY:
+            raise MemoryError(f"no memory for a text of {tokens.lengths.max()} tokens")
+        if outcome != _DONE:
+            raise ValueError(
+                f"token ids {tokens.ids.min()} to {tokens.ids.max()} in texts of {tokens.lengths.min()} to "
+                f"{tokens.lengths.max()}; this model knows 0 to {self._bert.vocabulary - 1} in texts of 1 to "
+                f"{self._bert.longest}"
+            )
+
+    def _layer(self, layer: Layer) -> Iterator[int]:
+        yield from self._dense(layer.query_key_value)
+        yield from self._dense(layer.attention_output)
+        yield self._pointer(layer.attention_norm.scale)
+        yield from self._dense(layer.intermediate)
+        yield from self._dense(layer.output)
+        yield self._pointer(layer.output_norm.scale)
+
+    def _dense(self, dense: Dense) -> tuple[int, int]:
+        panels = _panels(dense.kernel, self.lanes)
+        bias = np.zeros(panels[:, 0].size, np.float32)
+        bias[: len(dense.bias)] = dense.bias
+        return self._pointer(panels), self._pointer(bias)
+
+    def _pointer(self, array: Array) -> int:
+        self._kept.append(np.ascontiguousarray(array, np.float32))
+        return self._kept[-1].ctypes.data
+
+
+def libraries(config: BertConfig) -> list[ctypes.CDLL]:
+    """Those that run on this processor and can hold this model, the fastest first."""
+    # Heads, and so the width, and the inner width must be whole panels, of two vectors.
+    size = config.hidden_size // config.num_attention_heads
+    return [
+        library
+        for library in _libraries()
+        if size % (2 * library.lanes()) == config.intermediate_size % (2 * library.lanes()) == 0
+    ]
+
+
+@functools.cache
+def _libraries() -> list[ctypes.CDLL]:
+    found: list[ctypes.CDLL] = []
+    for name in ("_bert", "_bert_avx2", "_bert_avx512"):
+        spec = find_spec(f"dpr_tiny_retriever.{name}")
+        if spec is None or spec.origin is None:
+            continue  # not compiled: no compiler, or of another kind of processor
+        library = ctypes.CDLL(spec.origin)
+        library.encode.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4]
+        if not found and not library.lanes_here():
+            break
+        if library.lanes() <= library.lanes_here():
+            found.append(library)
+    return found[::-1]
+
+
+def _panels(kernels: Array, lanes: int) -> Array:
+    """Kernels [..., in, out] as panels [..., out / panel, in, panel] of two vectors each, filled up with zeros.
+
+    They begin where a line of the processor's cache does.
+    """
+    *others, depth, columns = kernels.shape
+    panel = 2 * lanes
+    shape = (*others, -(-columns // panel), depth, panel)
+    memory = np.zeros(math.prod(shape) + _LINE, np.float32)
+    begin = -(memory.ctypes.data // memory.itemsize) % _LINE
+    panels = memory[begin : begin + math.prod(shape)].reshape(shape)
+    for number in range(shape[-3]):
+        part = kernels[..., number * panel : (number + 1) * panel]
+        panels[..., number, :, : part.shape[-1]] = part
+    return panels

@@ -1,0 +1,103 @@
+"""The compiled library: which one is used and when, and what it says of tokens that a model does not have.
+
+That its vectors are BERT's, with each set of instructions, is tested in test_vectors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import bert_arrays, bert_record, write_model
+
+from dpr_tiny_retriever import Encoder, forward
+from dpr_tiny_retriever.compiled import CompiledBert, _libraries, libraries
+from dpr_tiny_retriever.light import LightBert
+from dpr_tiny_retriever.tokenization import Tokens
+
+LANES = [library.lanes() for library in _libraries()]
+
+
+def tokens(*lengths: int) -> Tokens:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 100, sum(lengths)).astype(np.int32)
+    return Tokens(ids, np.array(lengths, np.int32), np.array(lengths, np.int32) // 3, truncated=0)
+
+
+def compiled(encoder: Encoder, lanes: int) -> CompiledBert:
+    (library,) = (library for library in _libraries() if library.lanes() == lanes)
+    return CompiledBert(library, encoder.config, encoder.weights)
+
+
+def test_the_package_was_compiled_and_the_widest_vectors_come_first(encoder: Encoder) -> None:
+    assert sorted(LANES, reverse=True) == LANES
+    assert LANES, "nothing was compiled: expected a C compiler when the package was installed"
+    assert [library.lanes() for library in libraries(encoder.config)] == LANES
+    assert encoder._forward._light is encoder._forward._compiled
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
+def test_texts_have_the_same_vectors_in_every_group(pair_directory: Path, lanes: int, pooling: str) -> None:
+    """Groups are of some hundred tokens; attention, and the last layer, go text by text."""
+    encoder = Encoder.from_pretrained(pair_directory, side="passage", pooling=pooling)
+    bert = compiled(encoder, lanes)
+    together = tokens(3, 300, 1, 2, 500, 7, 16, 17, 31, 32, 33, 64, 120, 13, *range(1, 60))
+    vectors = bert.encode(together)
+    ends = np.cumsum(together.lengths)
+    for row, end in enumerate(ends):
+        one = slice(row, row + 1)
+        ids = together.ids[end - together.lengths[row] : end]
+        alone = bert.encode(Tokens(ids, together.lengths[one], together.text_starts[one], truncated=0))
+        np.testing.assert_array_equal(vectors[one], alone)
+    light = LightBert(encoder.config, encoder.weights)
+    np.testing.assert_allclose(vectors, light.encode(together), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_no_texts_have_no_vectors(encoder: Encoder, lanes: int) -> None:
+    assert compiled(encoder, lanes).encode(tokens()).shape == (0, encoder.embedding_dim)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("wrong", [-1, 10**6])
+def test_a_token_that_the_model_does_not_have_is_refused(encoder: Encoder, lanes: int, wrong: int) -> None:
+    bad = tokens(3, 4)
+    bad.ids[5] = wrong
+    last = encoder.config.vocab_size - 1
+    with pytest.raises(ValueError, match=rf"token ids .*{wrong}.*this model knows 0 to {last} in texts of 1 to 512"):
+        compiled(encoder, lanes).encode(bad)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_a_text_longer_than_the_model_can_read_is_refused(encoder: Encoder, lanes: int) -> None:
+    with pytest.raises(ValueError, match=r"in texts of 3 to 513; this model knows .* in texts of 1 to 512"):
+        compiled(encoder, lanes).encode(tokens(3, 513))
+    with pytest.raises(ValueError, match=r"in texts of 0 to 3; this model knows .* in texts of 1 to 512"):
+        compiled(encoder, lanes).encode(tokens(3, 0))
+
+
+def test_a_model_that_no_library_can_hold_is_encoded_without_one(tmp_path: Path) -> None:
+    record = bert_record(width=48, heads=3, intermediate_size=100)
+    odd = Encoder.from_pretrained(write_model(tmp_path, record, bert_arrays(record)), side="passage")
+    assert libraries(odd.config) == []
+    assert isinstance(odd._forward._light, LightBert)
+    assert odd.encode(["the city", ("the tower", "of the river")]).shape == (2, 48)
+
+
+def test_a_gpu_or_half_precision_is_for_the_graph(
+    encoder: Encoder, pair_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def compiled_does_all(**how: str) -> bool:
+        made = Encoder(encoder.config, encoder.weights, encoder.tokenizer, max_length=16, **how)  # type: ignore[arg-type]
+        return made._forward._compiled is not None
+
+    monkeypatch.setattr(forward, "_GPUS", (str(tmp_path / "nvidia0"),))
+    assert compiled_does_all()
+    assert not compiled_does_all(precision="bfloat16")
+    assert not compiled_does_all(device="/GPU:0")
+    (tmp_path / "nvidia0").touch()
+    assert not compiled_does_all()
+    assert compiled_does_all(device="/CPU:0")
+    assert compiled_does_all(device="/device:cpu:0")
