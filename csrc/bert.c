@@ -26,7 +26,8 @@
 #define ROWS 6
 #endif
 #define PANEL (2 * LANES)
-#define GROUP 256
+#define GROUP 256 /* tokens, or those of one text if it has more */
+#define LINE 16   /* floats in a line of the processor's cache */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -139,8 +140,8 @@ INLINE vec gelu(vec x) {
 
 /* out [rows, PANEL] = a [rows, depth] b [depth, PANEL] + bias [PANEL] + added [rows, PANEL]. Where ahead is not 0, the
    numbers that lie so far behind those of b are fetched into the cache. */
-INLINE void tile(const int rows, const size_t ahead, size_t depth, const float *a, size_t a_step, const float *b, size_t b_step,
-                 const float *bias, const float *added, float *out, size_t step) {
+INLINE void tile(const int rows, const size_t ahead, size_t depth, const float *a, size_t a_step, const float *b,
+                 size_t b_step, const float *bias, const float *added, float *out, size_t step) {
     vec left[ROWS], right[ROWS];
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) left[r] = right[r] = every(0);
@@ -182,7 +183,8 @@ static void product(size_t rows, size_t depth, size_t columns, const float *a, s
             const float *offset = bias ? bias + column : NULL, *more = added ? added + at : NULL;
             /* The next panel is fetched while the first of several tiles is made of this one. */
             size_t ahead = t == 0 && tiles > 1 ? b_panel : 0;
-#define TILE(ROWS, AHEAD) tile(ROWS, AHEAD, depth, a + begin * a_step, a_step, b, b_step, offset, more, out + at, out_step)
+#define TILE(ROWS, AHEAD) \
+    tile(ROWS, AHEAD, depth, a + begin * a_step, a_step, b, b_step, offset, more, out + at, out_step)
 #define CASE(ROWS) \
     case ROWS: \
         if (ahead) TILE(ROWS, ahead); \
@@ -279,13 +281,14 @@ static void attend_first(const struct bert *bert, size_t n, const float *hidden,
     float *query = space->row, *asked = space->rows, *read = asked; /* [w], [h, w], [h, w] */
     dense(1, width, width, hidden, bert->first_query, bert->first_query_bias, NULL, query);
     for (size_t head = 0; head < heads; head++) {
-        dense(1, size, width, query + head * size, bert->first_key + head * size * width, NULL, NULL, asked + head * width);
-        for (size_t i = 0; i < padded; i++) {
+        float *of_head = asked + head * width, *scores = space->scores + head * padded;
+        dense(1, size, width, query + head * size, bert->first_key + head * size * width, NULL, NULL, of_head);
+        for (size_t i = 0; i < n; i++) {
             vec total = every(0);
-            for (size_t k = 0; i < n && k < width; k += LANES)
-                total += load(asked + head * width + k) * load(hidden + i * width + k);
-            space->scores[head * padded + i] = i < n ? sum_of(total) : -1e30f;
+            for (size_t k = 0; k < width; k += LANES) total += load(of_head + k) * load(hidden + i * width + k);
+            scores[i] = sum_of(total);
         }
+        for (size_t i = n; i < padded; i++) scores[i] = -1e30f;
     }
     exponentials(heads, padded, space->scores, space->sums);
     product(heads, n, width, space->scores, padded, hidden, PANEL, width, NULL, NULL, read, width);
@@ -336,8 +339,11 @@ static void pool(const struct bert *bert, size_t count, const float *hidden, str
 
 /* The vectors [texts, dim] of a group. */
 static void encode_group(const struct bert *bert, const struct texts *texts, struct space *space, float *vectors) {
-    size_t width = bert->width, rows = 0;
+    size_t width = bert->width, total = 0, rows = 0;
     float *hidden = space->hidden;
+    for (size_t text = 0; text < texts->count; text++) total += texts->lengths[text];
+    for (size_t i = 0; i < total; i++) /* from all over memory, and so ahead of their use */
+        for (size_t k = 0; k < width; k += LINE) __builtin_prefetch(bert->words + texts->ids[i] * width + k);
     for (size_t text = 0; text < texts->count; text++)
         for (int32_t i = 0; i < texts->lengths[text]; i++, rows++)
             for (size_t k = 0; k < width; k += LANES) {
@@ -417,12 +423,12 @@ int encode(const struct bert *bert, int64_t count, const int32_t *ids, const int
         {&space.rows, heads * width},
         {&space.last, whole(dim, PANEL)},
     };
-    const size_t part_count = sizeof parts / sizeof *parts, line = 64 / sizeof(float);
-    size_t needed = line; /* something, where there is no text */
-    for (size_t i = 0; i < part_count; i++) needed += whole(parts[i].size, line);
-    float *memory = aligned_alloc(64, needed * sizeof(float)), *next = memory;
+    const size_t part_count = sizeof parts / sizeof *parts;
+    size_t needed = LINE; /* something, where there is no text */
+    for (size_t i = 0; i < part_count; i++) needed += whole(parts[i].size, LINE);
+    float *memory = aligned_alloc(LINE * sizeof(float), needed * sizeof(float)), *next = memory;
     if (!memory) return NO_MEMORY;
-    for (size_t i = 0; i < part_count; next += whole(parts[i++].size, line)) *parts[i].at = next;
+    for (size_t i = 0; i < part_count; next += whole(parts[i++].size, LINE)) *parts[i].at = next;
 
     for (int64_t done = 0; done < count;) {
         struct texts group = {0, ids, lengths + done, text_starts + done};

@@ -71,6 +71,8 @@ class Forward:
         self.device = device
         self.precision: Precision = precision
         fitting = libraries(config)
+        if not fitting:
+            logger.info("no compiled library fits this processor and model: numpy and TensorFlow encode instead")
         compiled = CompiledBert(fitting[0], config, weights) if fitting else None
         self._light = compiled or LightBert(config, weights)
         self._compiled = compiled if precision == "float32" and _is_cpu(device) else None
