@@ -35,7 +35,11 @@ class Context:
         tokenizer = texts.load_tokenizer(BUNDLED)
         record = {
             "passages": texts.passages(self.passages, tokenizer),
-            "questions": texts.questions(self.questions, tokenizer),
+            "questions": [
+                question
+                for evenly in (False, True)
+                for question in texts.questions(self.questions, tokenizer, evenly=evenly)
+            ],
         }
         self.texts.write_text(json.dumps(record), encoding="utf-8")
         short = {"passages": texts.sentences(5000, tokenizer), "questions": []}
@@ -43,7 +47,7 @@ class Context:
 
     @property
     def texts(self) -> Path:
-        """Passages and questions of realistic lengths."""
+        """Passages and questions of realistic lengths, and then as many questions of all lengths evenly."""
         return self.work / "texts.json"
 
     @property

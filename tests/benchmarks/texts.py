@@ -50,11 +50,14 @@ def sentences(count: int, tokenizer: Tokenizer, *, seed: int = 1) -> list[Pair]:
     return [_window(tokenizer, rng, int(length)) for length in rng.integers(10, 41, count)]
 
 
-def questions(count: int, tokenizer: Tokenizer, *, seed: int = 2) -> list[str]:
-    """Questions of mostly 6 to 20 word pieces, in an order of chance; a thousand hold every length from 5 to 64."""
+def questions(count: int, tokenizer: Tokenizer, *, evenly: bool = False, seed: int = 2) -> list[str]:
+    """Questions of mostly 6 to 20 word pieces, in an order of chance; a thousand hold every length from 5 to 64.
+
+    Evenly: every length as often as every other.
+    """
     rng = np.random.default_rng(seed)
     every = np.arange(SHORTEST_QUESTION, LONGEST_QUESTION + 1)
-    lengths = rng.triangular(*_USUAL, count).round().astype(int)
+    lengths = np.resize(every, count) if evenly else rng.triangular(*_USUAL, count).round().astype(int)
     if count > 2 * len(every):
         lengths[: len(every)] = every
     return [_question(tokenizer, rng, int(length)) for length in rng.permutation(lengths)]
