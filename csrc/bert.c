@@ -379,17 +379,26 @@ static void encode_group(const struct bert *bert, const struct texts *texts, str
 /* How many floats a vector of this library has. */
 int lanes(void) { return LANES; }
 
-/* How many floats a vector has that this processor works on at once; 0 where numpy is faster than what is here. */
+/* How many floats a vector has that this processor works on at once. */
 int lanes_here(void) {
 #if defined __x86_64__
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2")) return 0;
-    int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+    int two = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    int four = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
-    return wide ? 16 : 8;
+    return two && four ? 16 : two ? 8 : 4;
 #else
     return LANES;
+#endif
+}
+
+/* Whether this library is faster than numpy, which knows the instructions that the least of an x86 lacks. */
+int worth_while(void) {
+#if defined __x86_64__
+    return LANES > 4;
+#else
+    return 1;
 #endif
 }
 

@@ -119,28 +119,27 @@ class CompiledBert:
 
 
 def libraries(config: BertConfig) -> list[ctypes.CDLL]:
-    """Those that run on this processor and can hold this model, the fastest first."""
+    """Those that run on this processor, can hold this model and are faster than numpy, the fastest first."""
+    return [library for library in _runnable() if library.worth_while() and _fits(library, config)]
+
+
+def _fits(library: ctypes.CDLL, config: BertConfig) -> bool:
     # Heads, and so the width, and the inner width must be whole panels, of two vectors.
-    size = config.hidden_size // config.num_attention_heads
-    return [
-        library
-        for library in _libraries()
-        if size % (2 * library.lanes()) == config.intermediate_size % (2 * library.lanes()) == 0
-    ]
+    size, panel = config.hidden_size // config.num_attention_heads, 2 * library.lanes()
+    fits: bool = size % panel == config.intermediate_size % panel == 0
+    return fits
 
 
 @functools.cache
-def _libraries() -> list[ctypes.CDLL]:
+def _runnable() -> list[ctypes.CDLL]:
     found: list[ctypes.CDLL] = []
-    for name in ("_bert", "_bert_avx2", "_bert_avx512"):
+    for name in ("_bert", "_bert_avx2", "_bert_avx512"):  # the first runs everywhere, and can say what else does
         spec = find_spec(f"dpr_tiny_retriever.{name}")
         if spec is None or spec.origin is None:
             continue  # not compiled: no compiler, or of another kind of processor
         library = ctypes.CDLL(spec.origin)
         library.encode.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4]
-        if not found and not library.lanes_here():
-            break
-        if library.lanes() <= library.lanes_here():
+        if library.lanes() <= (found or [library])[0].lanes_here():
             found.append(library)
     return found[::-1]
 

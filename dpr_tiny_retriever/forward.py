@@ -37,7 +37,7 @@ _FEW, _FEW_AT_FIRST = 512, 8192
 #: Tokens that the compiled library is given at once, some milliseconds of work, and the least of them; up to so many
 #: are not worth a second thread.
 _PIECE, _LEAST_PIECE = 2048, 512
-_PROCESSORS = os.cpu_count() or 1
+_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 #: Where Linux shows a GPU: Nvidia's, AMD's, and that of the Windows around it.
 _GPUS = ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 

@@ -65,7 +65,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     model_version: branch, tag or commit on the hub.
     max_seq_len_query, max_seq_len_passage: tokens per text, special tokens included; None is what the model
         states.
-    use_gpu: False stays on the CPU; True takes a GPU where TensorFlow sees one.
+    use_gpu: False stays on the CPU; True takes a GPU where there is one.
     use_fast_tokenizers: True, there are no others; False is refused.
     batch_size: most texts at once; None fits batches to the lengths of the texts.
     progress_bar: True shows one for long work, False none.

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import pytest
 
-from dpr_tiny_retriever import DualEncoder, Encoder, compiled
-from dpr_tiny_retriever.compiled import _libraries
+from dpr_tiny_retriever import DualEncoder, Encoder
+from dpr_tiny_retriever.architecture import BertConfig
+from dpr_tiny_retriever.compiled import _fits, _runnable
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +39,15 @@ def texts() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.fixture(params=[*(f"{library.lanes()} floats at once" for library in _libraries()), "numpy", "graph"])
+@pytest.fixture(params=[*(f"{library.lanes()} floats at once" for library in _runnable()), "numpy", "graph"])
 def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which implementation encodes in encoders made from here on, whatever the work; a model may not fit a library."""
-    fitting = compiled.libraries
-    monkeypatch.setattr(
-        "dpr_tiny_retriever.forward.libraries",
-        lambda config: [one for one in fitting(config) if request.param == f"{one.lanes()} floats at once"],
-    )
+
+    def chosen(config: BertConfig) -> list[ctypes.CDLL]:
+        named = [library for library in _runnable() if request.param == f"{library.lanes()} floats at once"]
+        return [library for library in named if _fits(library, config)]
+
+    monkeypatch.setattr("dpr_tiny_retriever.forward.libraries", chosen)
     enough = 0 if request.param == "graph" else 1 << 40
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW", enough)
     monkeypatch.setattr("dpr_tiny_retriever.forward._FEW_AT_FIRST", enough)
