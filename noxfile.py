@@ -9,6 +9,7 @@ Each session installs the package as users do, from a wheel, and keeps its envir
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -161,6 +162,7 @@ def lint(session: nox.Session) -> None:
 def install(session: nox.Session, *arguments: str) -> None:
     """Install the package anew, with other requirements, and the files of MiniLM."""
     Path(f".coverage.{session.name}").unlink(missing_ok=True)
+    shutil.rmtree("build", ignore_errors=True)  # setuptools would pack what is there of modules that are gone
     session.install("--reinstall-package=dpr-tiny-retriever", *arguments)
     session.install("--no-deps", MINILM)
 

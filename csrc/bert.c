@@ -74,6 +74,7 @@ INLINE vec load(const float *from) { return *(const anywhere *)from; }
 INLINE void store(float *to, vec what) { *(anywhere *)to = what; }
 INLINE vec every(float number) { return (vec){0} + number; }
 
+/* Of a number and one that is none, these two give the second. */
 INLINE vec larger(vec a, vec b) {
     ints first = a > b;
     return (vec)(((ints)a & first) | ((ints)b & ~first));
@@ -103,7 +104,7 @@ INLINE float sum_of(vec v) {
 /* e^x of x held within -87 and 88, to 1e-7 of it: a power of 2 times a polynomial of what is left. */
 INLINE vec exponential(vec x) {
     const float rounding = 12582912; /* added and taken away again, it leaves a whole number */
-    x = smaller(larger(x, every(-87)), every(88));
+    x = smaller(every(88), larger(every(-87), x));
     vec n = (x * 1.44269504f + rounding) - rounding;
     x = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts */
     vec p = every(1.9875691500e-4f);
@@ -122,7 +123,7 @@ INLINE vec logistic(vec x) { return 1 / (exponential(-x) + 1); }
 /* x times the normal distribution function of x, to 3e-7 of the larger of 1 and |x|. The function is 1/2 plus x times a
    quotient of polynomials in x^2, those of the least largest error within 5.2; beyond, it is 0 or 1. */
 INLINE vec gelu(vec x) {
-    vec within = smaller(larger(x, every(-5.2f)), every(5.2f)), square = within * within;
+    vec within = smaller(every(5.2f), larger(every(-5.2f), x)), square = within * within;
     vec p = every(6.11378525e-06f), q = every(5.22502148e-07f);
     p = p * square + 3.29198035e-04f;
     q = q * square + 1.18481467e-04f;
@@ -229,7 +230,7 @@ static void activate(enum activation kind, size_t count, float *x) {
         switch (kind) {
             case GELU: v = gelu(v); break;
             case GELU_TANH: v *= logistic(1.5957691f * (v + 0.044715f * (v * v * v))); break;
-            case RELU: v = larger(v, every(0)); break;
+            case RELU: v = larger(every(0), v); break;
             case SILU: v *= logistic(v); break;
             case TANH: v = 2 * logistic(2 * v) - 1; break;
         }
@@ -332,7 +333,8 @@ static void pool(const struct bert *bert, size_t count, const float *hidden, str
     if (bert->normalize) {
         float squares = 0;
         for (size_t k = 0; k < dim; k++) squares += row[k] * row[k];
-        length = fmaxf(sqrtf(squares), 1e-12f);
+        length = sqrtf(squares);
+        if (length < 1e-12f) length = 1e-12f;
     }
     for (size_t k = 0; k < dim; k++) vector[k] = row[k] / length;
 }

@@ -77,7 +77,8 @@ def encode(
     if weights.projection is not None:
         vectors = _dense(weights.projection, vectors)  # [b, projection_dim]
     if config.normalize:
-        vectors = tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-24)  # [b, embedding_dim]
+        # In float32, whatever the weights are in: bfloat16 is no unit length to 0.5 %.
+        vectors = tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1, epsilon=1e-24)  # [b, embedding_dim]
     return vectors
 
 

@@ -1,4 +1,4 @@
-"""BERT in C, one text after the other: the fastest way on a processor with vector instructions, for one text or many.
+"""BERT in C, without padding: the fastest way on a processor with vector instructions, for one text or many.
 
 csrc/bert.c is compiled where the package is built, once for each set of vector instructions; the library that fits the
 processor and the model is loaded here. The same maths as bert.encode, equal to 1e-5, and no TensorFlow is imported.
@@ -48,11 +48,11 @@ class CompiledBert:
         self._config = config
         self._encode = library.encode
         self._kept: list[Array] = []  # what the pointers below point to
-        of = folded(config, weights)
+        of, width = folded(config, weights), config.hidden_size
         self._layers = (ctypes.c_void_p * (10 * len(of.layers)))(*chain.from_iterable(map(self._layer, of.layers)))
         self._bert = _Bert(
             layers=len(of.layers),
-            width=config.hidden_size,
+            width=width,
             heads=config.num_attention_heads,
             inner=config.intermediate_size,
             dim=config.embedding_dim,
@@ -62,22 +62,24 @@ class CompiledBert:
             mean=config.pooling == "mean",
             normalize=config.normalize,
             epsilon=config.layer_norm_eps,
-            words=self._pointer(of.words),
-            places=self._pointer(of.places),
-            second=self._pointer(of.second),
-            scale=self._pointer(of.scale),
-            last_offset=self._pointer(of.last_offset),
+            words=self._pointer(_shaped(of.words, len(of.words), width)),
+            places=self._pointer(_shaped(of.places, len(of.places), width)),
+            second=self._pointer(_shaped(of.second, width)),
+            scale=self._pointer(_shaped(of.scale, width)),
+            last_offset=self._pointer(_shaped(of.last_offset, width)),
             layer=ctypes.addressof(self._layers),
         )
         if of.first:
-            self._bert.first_query, self._bert.first_query_bias = self._dense(of.first.query)
-            self._bert.first_key = self._pointer(_panels(of.first.key, self.lanes))
-            self._bert.first_value = self._pointer(_panels(of.first.value, self.lanes))
-            self._bert.first_value_bias = self._pointer(of.first.value_bias)
+            heads, size = config.num_attention_heads, width // config.num_attention_heads
+            self._bert.first_query, self._bert.first_query_bias = self._dense(of.first.query, width, width)
+            self._bert.first_key = self._pointer(_panels(_shaped(of.first.key, heads, size, width), self.lanes))
+            self._bert.first_value = self._pointer(_panels(_shaped(of.first.value, heads, width, size), self.lanes))
+            self._bert.first_value_bias = self._pointer(_shaped(of.first.value_bias, width))
         if config.pooling == "pooler" and weights.pooler:
-            self._bert.pooler, self._bert.pooler_bias = self._dense(weights.pooler)
+            self._bert.pooler, self._bert.pooler_bias = self._dense(weights.pooler, width, width)
         if weights.projection:
-            self._bert.projection, self._bert.projection_bias = self._dense(weights.projection)
+            parts = self._dense(weights.projection, width, config.embedding_dim)
+            self._bert.projection, self._bert.projection_bias = parts
 
     def encode(self, tokens: Tokens) -> Array:
         """Vectors [n texts, embedding_dim] of tokenised texts."""
@@ -100,17 +102,18 @@ class CompiledBert:
             )
 
     def _layer(self, layer: Layer) -> Iterator[int]:
-        yield from self._dense(layer.query_key_value)
-        yield from self._dense(layer.attention_output)
-        yield self._pointer(layer.attention_norm.scale)
-        yield from self._dense(layer.intermediate)
-        yield from self._dense(layer.output)
-        yield self._pointer(layer.output_norm.scale)
+        width, inner = self._config.hidden_size, self._config.intermediate_size
+        yield from self._dense(layer.query_key_value, width, 3 * width)
+        yield from self._dense(layer.attention_output, width, width)
+        yield self._pointer(_shaped(layer.attention_norm.scale, width))
+        yield from self._dense(layer.intermediate, width, inner)
+        yield from self._dense(layer.output, inner, width)
+        yield self._pointer(_shaped(layer.output_norm.scale, width))
 
-    def _dense(self, dense: Dense) -> tuple[int, int]:
-        panels = _panels(dense.kernel, self.lanes)
+    def _dense(self, dense: Dense, depth: int, columns: int) -> tuple[int, int]:
+        panels = _panels(_shaped(dense.kernel, depth, columns), self.lanes)
         bias = np.zeros(panels[:, 0].size, np.float32)
-        bias[: len(dense.bias)] = dense.bias
+        bias[:columns] = _shaped(dense.bias, columns)
         return self._pointer(panels), self._pointer(bias)
 
     def _pointer(self, array: Array) -> int:
@@ -125,9 +128,9 @@ def libraries(config: BertConfig) -> list[ctypes.CDLL]:
 
 def _fits(library: ctypes.CDLL, config: BertConfig) -> bool:
     # Heads, and so the width, and the inner width must be whole panels, of two vectors.
-    size, panel = config.hidden_size // config.num_attention_heads, 2 * library.lanes()
-    fits: bool = size % panel == config.intermediate_size % panel == 0
-    return fits
+    panel = 2 * library.lanes()
+    widths = config.hidden_size % (config.num_attention_heads * panel), config.intermediate_size % panel
+    return not any(widths)
 
 
 @functools.cache
@@ -142,6 +145,13 @@ def _runnable() -> list[ctypes.CDLL]:
         if library.lanes() <= (found or [library])[0].lanes_here():
             found.append(library)
     return found[::-1]
+
+
+def _shaped(array: Array, *shape: int) -> Array:
+    """The array, if it has this shape: the library would read beyond the end of another."""
+    if array.shape != shape:
+        raise ValueError(f"a tensor of the weights has shape {array.shape}; by the configuration it is {shape}")
+    return array
 
 
 def _panels(kernels: Array, lanes: int) -> Array:

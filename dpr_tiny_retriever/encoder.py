@@ -56,8 +56,8 @@ class Encoder:
     ) -> None:
         """Make an encoder of float32 arrays; max_length is in tokens, special tokens included.
 
-        device is where many texts are encoded, by TensorFlow's name for it, such as "/CPU:0"; None: on a GPU where the
-        system shows one. precision "bfloat16" is faster for many texts and deep models where the processor has
+        device is where many texts are encoded, by TensorFlow's name for it, such as "/CPU:0"; None: on a GPU if
+        TensorFlow sees one. precision "bfloat16" is faster for many texts and deep models where the processor has
         instructions for it; vectors then have a cosine above 0.999 to the exact ones, and few texts, such as questions,
         are encoded in float32 still.
         """

@@ -1,4 +1,4 @@
-"""A BERT's weights in the form that is read one text after the other: what is the same for every text is worked out.
+"""A BERT's weights as compiled code and numpy read them: what is the same for every text is worked out.
 
 What a layer normalisation adds to every row is inside the biases of what reads the rows, and added to the vector at the
 end: hidden rows are without it. The scores' factor d^-0.5 is inside the query product.

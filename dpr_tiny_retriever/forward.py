@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from glob import glob
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
@@ -39,7 +41,8 @@ _FEW, _FEW_AT_FIRST = 512, 8192
 _PIECE, _LEAST_PIECE = 2048, 512
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 #: Where Linux shows a GPU: Nvidia's, AMD's, and that of the Windows around it.
-_GPUS = ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+_GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
+_CPU = re.compile(r"(.*/)?(device:)?cpu(:0)?", re.IGNORECASE)
 
 #: Part of a chunk for one thread: it writes its vectors, and returns how many.
 _Task: TypeAlias = Callable[[], int]
@@ -61,7 +64,7 @@ class Forward:
         device: str | None = None,
         precision: Precision = "float32",
     ) -> None:
-        """device, by TensorFlow's name for it (None: a GPU where there is one), and precision are for many texts."""
+        """device, by TensorFlow's name (None: a GPU if TensorFlow sees one), and precision are for many texts."""
         if precision not in get_args(Precision):
             raise ValueError(f"precision is {precision!r}; expected {' or '.join(map(repr, get_args(Precision)))}")
         if config.pooling == "pooler" and weights.pooler is None:
@@ -73,9 +76,8 @@ class Forward:
         fitting = libraries(config)
         if not fitting:
             logger.info("no compiled library fits this processor and model: numpy and TensorFlow encode instead")
-        compiled = CompiledBert(fitting[0], config, weights) if fitting else None
-        self._light = compiled or LightBert(config, weights)
-        self._compiled = compiled if precision == "float32" and _is_cpu(device) else None
+        self._compiled = CompiledBert(fitting[0], config, weights) if fitting else None
+        self._light = self._compiled or LightBert(config, weights)
         self._graph: Any = None
         self._so_far = 0.0
         self._lock = threading.Lock()
@@ -97,8 +99,17 @@ class Forward:
         """
         underway: deque[tuple[Vectors, list[Future[int]]]] = deque()
         pool: ThreadPoolExecutor | None = None
+        failure: Exception | None = None
+        chunks = iter(chunks)
         try:
-            for tokens in chunks:
+            while True:
+                try:
+                    tokens = next(chunks)
+                except StopIteration:
+                    break
+                except Exception as error:  # raised when what came before it is done
+                    failure = error
+                    break
                 if self._is_little(tokens):
                     vectors, futures = self._few(tokens), []
                     done(len(vectors))
@@ -111,13 +122,15 @@ class Forward:
                     yield _finished(*underway.popleft(), done)
             while underway:
                 yield _finished(*underway.popleft(), done)
+            if failure is not None:
+                raise failure
         finally:
             if pool is not None:
                 pool.shutdown(cancel_futures=True)
 
     def warm_up(self) -> None:
         """Do now what only the first large work has to do."""
-        if self._compiled is None:
+        if not self._without_graph:
             self.graph()
 
     def graph(self) -> Any:
@@ -128,9 +141,15 @@ class Forward:
                     self._graph = _compile(self._config, self._weights, self.device, self.precision)
         return self._graph
 
+    @functools.cached_property
+    def _without_graph(self) -> bool:
+        """Whether the compiled library does all."""
+        return self._compiled is not None and self.precision == "float32" and _is_cpu(self.device)
+
     def _tasks(self, vectors: Vectors, tokens: Tokens, batch_size: int | None) -> Iterator[_Task]:
         cost = self._config.cost
-        if self._compiled is not None:
+        if self._without_graph:
+            assert self._compiled is not None
             budget = max(int(_PIECE / cost), _LEAST_PIECE)
             for piece in pieces(tokens, token_budget=budget, batch_size=batch_size):
                 yield functools.partial(_encode_piece, vectors, self._compiled, piece)
@@ -141,13 +160,15 @@ class Forward:
 
     def _threads(self) -> int:
         # For the graph one more than processors, so that none is idle while a thread readies its next batch.
-        return _PROCESSORS if self._compiled else min(_PROCESSORS + 1, 9)
+        return _PROCESSORS if self._without_graph else min(_PROCESSORS + 1, 9)
 
     def _is_little(self, tokens: Tokens) -> bool:
         """Whether one thread takes no longer, what has to be loaded for the graph included."""
         cost = len(tokens.ids) * self._config.cost
-        if self._compiled is not None:
-            return cost <= _PIECE or len(tokens.lengths) == 1
+        if self._compiled is not None and (cost <= _PIECE or len(tokens.lengths) == 1):
+            return True
+        if self._without_graph:
+            return False
         return cost <= _FEW or (self._graph is None and self._so_far + cost <= _FEW_AT_FIRST)
 
     def _few(self, tokens: Tokens) -> Vectors:
@@ -158,7 +179,16 @@ class Forward:
 
 
 def _is_cpu(device: str | None) -> bool:
-    return not any(map(os.path.exists, _GPUS)) if device is None else "CPU" in device.upper()
+    return _CPU.fullmatch(device) is not None if device else not _has_gpu()
+
+
+def _has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU; it is asked only where the system shows one."""
+    if not any(map(glob, _GPUS)):
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _encode_piece(vectors: Vectors, compiled: CompiledBert, piece: Piece) -> int:

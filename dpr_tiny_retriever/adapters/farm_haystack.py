@@ -65,9 +65,9 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     model_version: branch, tag or commit on the hub.
     max_seq_len_query, max_seq_len_passage: tokens per text, special tokens included; None is what the model
         states.
-    use_gpu: False stays on the CPU; True takes a GPU where there is one.
+    use_gpu: False stays on the CPU; True takes a GPU where TensorFlow sees one.
     use_fast_tokenizers: True, there are no others; False is refused.
-    batch_size: most texts at once; None fits batches to the lengths of the texts.
+    batch_size: most texts at once; None: as many as their lengths suggest.
     progress_bar: True shows one for long work, False none.
     use_auth_token: the hub's token, or True for the stored login. A saved pipeline holds a token given as
         text; the environment variable HF_TOKEN works without.

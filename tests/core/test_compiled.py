@@ -5,13 +5,17 @@ That its vectors are BERT's, with each set of instructions, is tested in test_ve
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from checkpoints import bert_arrays, bert_record, write_model
 
 from dpr_tiny_retriever import Encoder, forward
+from dpr_tiny_retriever.architecture import Dense
 from dpr_tiny_retriever.compiled import CompiledBert, _runnable, libraries
 from dpr_tiny_retriever.light import LightBert
 from dpr_tiny_retriever.tokenization import Tokens
@@ -82,6 +86,41 @@ def test_a_text_longer_than_the_model_can_read_is_refused(encoder: Encoder, lane
         compiled(encoder, lanes).encode(tokens(3, 0))
 
 
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"intermediate_size": 3072}, r"\(128, 512\); by the configuration it is \(128, 3072\)"),
+        ({"projection_dim": 400}, r"\(128, 40\); by the configuration it is \(128, 400\)"),
+        ({"projection_dim": 0}, r"\(128, 40\); by the configuration it is \(128, 128\)"),
+    ],
+)
+def test_weights_of_another_shape_than_the_configuration_are_refused(
+    encoder: Encoder, changes: dict[str, int], found: str
+) -> None:
+    """The library would read beyond their end."""
+    projection = Dense(np.zeros((128, 40), np.float32), np.zeros(40, np.float32))
+    config = replace(encoder.config, **{"projection_dim": 40, **changes})
+    with pytest.raises(ValueError, match=found):
+        Encoder(config, encoder.weights._replace(projection=projection), encoder.tokenizer, max_length=16)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_weights_that_are_no_numbers_give_vectors_that_are_none(
+    encoder: Encoder, lanes: int, bad: float, normalize: bool
+) -> None:
+    config = replace(encoder.config, pooling="cls", normalize=normalize)
+    for name in ("query_key_value", "intermediate", "output"):
+        dense = getattr(encoder.weights.layers[0], name)
+        kernel = dense.kernel.copy()
+        kernel[3, 5] = bad
+        layer = encoder.weights.layers[0]._replace(**{name: dense._replace(kernel=kernel)})
+        weights = encoder.weights._replace(layers=(layer, *encoder.weights.layers[1:]))
+        (library,) = (library for library in _runnable() if library.lanes() == lanes)
+        assert not np.isfinite(CompiledBert(library, config, weights).encode(tokens(7, 30))).any()
+
+
 def test_a_model_that_no_library_can_hold_is_encoded_without_one(tmp_path: Path) -> None:
     record = bert_record(width=48, heads=3, intermediate_size=100)
     odd = Encoder.from_pretrained(write_model(tmp_path, record, bert_arrays(record)), side="passage")
@@ -90,18 +129,32 @@ def test_a_model_that_no_library_can_hold_is_encoded_without_one(tmp_path: Path)
     assert odd.encode(["the city", ("the tower", "of the river")]).shape == (2, 48)
 
 
-def test_a_gpu_or_half_precision_is_for_the_graph(
-    encoder: Encoder, pair_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("how", "compiled_does_all"),
+    [
+        ({}, True),
+        ({"device": "/CPU:0"}, True),
+        ({"device": "/device:cpu:0"}, True),
+        ({"device": "/job:cpu/device:GPU:0"}, False),
+        ({"device": "/GPU:0"}, False),
+        ({"precision": "bfloat16"}, False),
+    ],
+)
+def test_another_device_or_half_precision_is_for_the_graph(
+    encoder: Encoder, how: dict[str, Any], compiled_does_all: bool
 ) -> None:
-    def compiled_does_all(**how: str) -> bool:
-        made = Encoder(encoder.config, encoder.weights, encoder.tokenizer, max_length=16, **how)  # type: ignore[arg-type]
-        return made._forward._compiled is not None
+    made = Encoder(encoder.config, encoder.weights, encoder.tokenizer, max_length=16, **how)
+    assert made._forward._without_graph is compiled_does_all
 
-    monkeypatch.setattr(forward, "_GPUS", (str(tmp_path / "nvidia0"),))
-    assert compiled_does_all()
-    assert not compiled_does_all(precision="bfloat16")
-    assert not compiled_does_all(device="/GPU:0")
-    (tmp_path / "nvidia0").touch()
-    assert not compiled_does_all()
-    assert compiled_does_all(device="/CPU:0")
-    assert compiled_does_all(device="/device:cpu:0")
+
+@pytest.mark.parametrize("tensorflow_sees_it", [False, True])
+def test_a_gpu_is_used_where_tensorflow_sees_it(
+    pair_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tensorflow_sees_it: bool
+) -> None:
+    (tmp_path / "nvidia3").touch()
+    monkeypatch.setattr(forward, "_GPUS", (str(tmp_path / "nvidia[0-9]*"),))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] if tensorflow_sees_it else [])
+    fresh = Encoder.from_pretrained(pair_directory, side="passage")
+    assert fresh._forward._without_graph is not tensorflow_sees_it
+    on_cpu = Encoder.from_pretrained(pair_directory, side="passage", device="/CPU:0")
+    assert on_cpu._forward._without_graph

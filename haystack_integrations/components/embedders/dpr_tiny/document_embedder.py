@@ -22,7 +22,7 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
     meta_fields_to_embed: further meta fields, put before the content in this order; a field that is missing
         or None is left out. The title's field needs no mention here, and is not embedded twice.
     embedding_separator: stands between those fields and the content.
-    batch_size: most documents at once; None fits the batch to the lengths of the texts.
+    batch_size: most documents at once; None: as many as their lengths suggest.
     """
 
     side = "passage"
