@@ -38,7 +38,7 @@ $(TOOLS)/.installed: Makefile
 	$(TOOLS)/bin/python -m pip install --quiet "nox==2026.10.20" "uv==0.13.9"
 	touch $@
 
-$(DEMO)/.installed: pyproject.toml setup.py csrc/bert.c $(TOOLS)/.installed
+$(DEMO)/.installed: pyproject.toml setup.py $(wildcard csrc/*) $(TOOLS)/.installed
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(DEMO)
 	$(UV) pip install --quiet --python $(DEMO) --editable ".[search]"
 	touch $@

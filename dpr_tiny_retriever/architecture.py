@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class BertConfig:
         """The width of a text's vector."""
         return self.projection_dim or self.hidden_size
 
-    @property
+    @cached_property  # every question asks for it
     def cost(self) -> float:
         """The arithmetic of a token, that of two layers of width 128 taken as 1."""
         return max(self.num_hidden_layers, 1) * self.hidden_size**2 / (2 * 128**2)

@@ -39,7 +39,6 @@ _FEW, _FEW_AT_FIRST = 512, 8192
 #: Tokens that the compiled library is given at once, some milliseconds of work, and the least of them; up to so many
 #: are not worth a second thread.
 _PIECE, _LEAST_PIECE = 2048, 512
-_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 #: Where Linux shows a GPU: Nvidia's, AMD's, and that of the Windows around it.
 _GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
 _CPU = re.compile(r"(.*/)?(device:)?cpu(:0)?", re.IGNORECASE)
@@ -160,7 +159,7 @@ class Forward:
 
     def _threads(self) -> int:
         # For the graph one more than processors, so that none is idle while a thread readies its next batch.
-        return _PROCESSORS if self._without_graph else min(_PROCESSORS + 1, 9)
+        return processors() if self._without_graph else min(processors() + 1, 9)
 
     def _is_little(self, tokens: Tokens) -> bool:
         """Whether one thread takes no longer, what has to be loaded for the graph included."""
@@ -176,6 +175,11 @@ class Forward:
         if cost > _FEW:
             self._so_far += cost
         return self._light.encode(tokens)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_cpu(device: str | None) -> bool:

@@ -6,7 +6,6 @@ equal scores the passage that stands earlier comes first.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dpr_tiny_retriever.evaluation.corpus import Distinct, blocks
+from dpr_tiny_retriever.forward import processors
 
 Metric: TypeAlias = Literal["dot", "l2", "cosine"]
 Index: TypeAlias = Literal["exact", "hnsw", "ivf"]
@@ -106,7 +106,7 @@ def exact_search(queries: Vectors, passages: Vectors, k: int, *, metric: Metric 
         return best.hits()
 
     # One product a thread, selection beside it: faster than all threads on one product, then one selecting.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(_processors(), _MAX_WORKERS)) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(processors(), _MAX_WORKERS)) as pool:
         found = list(pool.map(block, range(0, len(queries), _QUERY_BLOCK)))
     rows = np.concatenate([hits.rows for hits in found])
     scores = np.concatenate([hits.scores for hits in found])
@@ -224,7 +224,3 @@ def _check(queries: Vectors, passages: Vectors, k: int, metric: str) -> None:
             if not np.isfinite(block).all():
                 row = number * _PASSAGE_BLOCK + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
                 raise ValueError(f"row {row} of the {name} holds a value that is not finite; expected numbers")
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
