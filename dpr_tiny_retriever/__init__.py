@@ -7,21 +7,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.errors import CheckpointError, MissingExtraError, ModelNotFoundError
 from dpr_tiny_retriever.passage import Passage
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.encoder import DualEncoder, Encoder
+    from dpr_tiny_retriever.dual_encoder import DualEncoder
+    from dpr_tiny_retriever.encoder import Encoder
 
-__version__ = "0.1.0"
-__all__ = ["CheckpointError", "DualEncoder", "Encoder", "MissingExtraError", "ModelNotFoundError", "Passage"]
+__all__ = [
+    "CheckpointError",
+    "DualEncoder",
+    "Encoder",
+    "MissingExtraError",
+    "ModelNotFoundError",
+    "Passage",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("DualEncoder", "Encoder"):
-        from dpr_tiny_retriever import encoder
+    if name == "DualEncoder":
+        from dpr_tiny_retriever.dual_encoder import DualEncoder
 
-        return getattr(encoder, name)
+        return DualEncoder
+    if name == "Encoder":
+        from dpr_tiny_retriever.encoder import Encoder
+
+        return Encoder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""Texts -> vectors: one side (Encoder) and the pair (DualEncoder)."""
+"""One side of a pair: texts -> vectors."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever import __version__
-from dpr_tiny_retriever.architecture import BertConfig, BertWeights, tensors_of
-from dpr_tiny_retriever.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from dpr_tiny_retriever._version import __version__
+from dpr_tiny_retriever.atomic_files import replaced_folder
+from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from dpr_tiny_retriever.checkpoints.hub import Source, resolve
+from dpr_tiny_retriever.checkpoints.presets import DEFAULT_MAX_LENGTH
+from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
 from dpr_tiny_retriever.errors import CheckpointError
-from dpr_tiny_retriever.files import replaced_folder
-from dpr_tiny_retriever.forward import Forward, Vectors
-from dpr_tiny_retriever.hub import Source, resolve
-from dpr_tiny_retriever.passage import PassageLike, as_passages, as_queries, iterated_passages
-from dpr_tiny_retriever.presets import DEFAULT_MAX_LENGTH, Pooling, Precision, Side, Similarity
-from dpr_tiny_retriever.tokenization import PairTokenizer, Tokens, load_tokenizer, save_tokenizer
+from dpr_tiny_retriever.model.config import BertConfig, BertWeights, tensors_of
+from dpr_tiny_retriever.model.runner import Forward
+from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
+from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
+from dpr_tiny_retriever.types import Model, Pooling, Precision, Side, Similarity, Vectors
 
 logger = logging.getLogger(__name__)
-
-Model: TypeAlias = "str | os.PathLike[str] | None"
 
 #: Texts tokenised and sorted together; two such blocks are what encoding holds in memory beside its input and output.
 BLOCK = 4096
@@ -100,8 +100,8 @@ class Encoder:
         """
         where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
         how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device, "precision": precision}
-        encoder = _load({side: resolve(model, side, token=token, **where)}, {side: max_length}, **how)[side]
-        encoder._origin = {"model": _absolute(model), "side": side, "max_length": max_length, **where, **how}
+        encoder = load_encoders({side: resolve(model, side, token=token, **where)}, {side: max_length}, **how)[side]
+        encoder._origin = {"model": absolute_model(model), "side": side, "max_length": max_length, **where, **how}
         return encoder
 
     @property
@@ -185,9 +185,10 @@ class Encoder:
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write this side as a folder that transformers and sentence-transformers load too, whole or not at all."""
         with replaced_folder(Path(directory)) as folder:
-            self._write(folder)
+            self.write_into(folder)
 
-    def _write(self, folder: Path) -> None:
+    def write_into(self, folder: Path) -> None:
+        """Write this side's files into an existing folder."""
         write_checkpoint(
             folder,
             self.config,
@@ -242,146 +243,7 @@ class Encoder:
         return functools.partial(Encoder, max_length=self.max_length, similarity=self.similarity, **how), parts
 
 
-class DualEncoder:
-    """A pair of encoders, one for queries and one for passages, whose vectors are compared with each other.
-
-    Thread-safe. Pickles as Encoder does.
-    """
-
-    def __init__(self, query_encoder: Encoder, passage_encoder: Encoder) -> None:
-        """Make a pair of two encoders; raises ValueError where their vectors cannot be compared."""
-        for what, query, passage in (
-            ("vectors of dimension", query_encoder.embedding_dim, passage_encoder.embedding_dim),
-            ("similarity", query_encoder.similarity, passage_encoder.similarity),
-            ("normalize", query_encoder.normalize, passage_encoder.normalize),
-        ):
-            if query != passage:
-                raise ValueError(
-                    f"the two models are no pair: the query model has {what} {query}, the passage model {passage}; "
-                    "expected two models that were trained together"
-                )
-        self.query_encoder = query_encoder
-        self.passage_encoder = passage_encoder
-        self._origin: dict[str, Any] | None = None
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: Model = None,
-        *,
-        query_model: Model = None,
-        passage_model: Model = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        max_query_length: int | None = None,
-        max_passage_length: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        device: str | None = None,
-        precision: Precision = "float32",
-    ) -> DualEncoder:
-        """Load a pair: a preset, a folder or hub id with both sides, one model for both, or two models by name.
-
-        With nothing named, the bundled pair. Lengths are in tokens, special tokens included; they, pooling ("pooler",
-        "cls", "mean") and normalize replace what the models say; device and precision are as in Encoder(). Raises
-        ModelNotFoundError where a model cannot be had, CheckpointError where it cannot be used, ValueError where two
-        models are no pair.
-        """
-        named = query_model is not None
-        if named != (passage_model is not None) or (named and model is not None):
-            given = {"model": model, "query_model": query_model, "passage_model": passage_model}
-            found = " and ".join(name for name, value in given.items() if value is not None)
-            raise ValueError(f"found {found}; expected model alone, or query_model and passage_model together")
-        where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device, "precision": precision}
-        encoders = _load(
-            {
-                "query": resolve(query_model if named else model, "query", token=token, **where),
-                "passage": resolve(passage_model if named else model, "passage", token=token, **where),
-            },
-            {"query": max_query_length, "passage": max_passage_length},
-            **how,
-        )
-        pair = cls(encoders["query"], encoders["passage"])
-        pair._origin = {
-            "model": _absolute(model),
-            "query_model": _absolute(query_model),
-            "passage_model": _absolute(passage_model),
-            "max_query_length": max_query_length,
-            "max_passage_length": max_passage_length,
-            **where,
-            **how,
-        }
-        return pair
-
-    @property
-    def embedding_dim(self) -> int:
-        """The width of the vectors."""
-        return self.query_encoder.embedding_dim
-
-    @property
-    def similarity(self) -> Similarity:
-        """What the vectors are to be compared by, "dot" or "cosine"."""
-        return self.query_encoder.similarity
-
-    @property
-    def normalize(self) -> bool:
-        """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
-        return self.query_encoder.normalize
-
-    def encode_queries(
-        self, queries: Iterable[str], *, batch_size: int | None = None, show_progress: bool | None = None
-    ) -> Vectors:
-        """Encode queries to float32 [n, embedding_dim]; the options are those of Encoder.encode."""
-        pairs = [("", query) for query in as_queries(queries)]
-        return self.query_encoder._encode(pairs, batch_size, show_progress)
-
-    def encode_passages(
-        self,
-        passages: Iterable[PassageLike],
-        *,
-        batch_size: int | None = None,
-        show_progress: bool | None = None,
-    ) -> Vectors:
-        """Encode Passage, (title, text) or plain str to float32 [n, embedding_dim]; options as for Encoder.encode."""
-        return self.passage_encoder.encode(passages, batch_size=batch_size, show_progress=show_progress)
-
-    def stream_passages(
-        self,
-        passages: Iterable[PassageLike],
-        *,
-        batch_size: int | None = None,
-        show_progress: bool | None = None,
-    ) -> Iterator[Vectors]:
-        """Encode any number of passages in bounded memory, block by block; see Encoder.stream."""
-        return self.passage_encoder.stream(passages, batch_size=batch_size, show_progress=show_progress)
-
-    def warm_up(self, *, bulk: bool = True) -> None:
-        """Do now what only first calls have to do: of questions and, unless bulk=False, of many passages."""
-        self.query_encoder.warm_up(bulk=False)
-        self.passage_encoder.warm_up(bulk=bulk)
-
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write query_encoder/ and passage_encoder/ into a folder, both or neither.
-
-        Each side loads in transformers and sentence-transformers too. What else a folder holds is kept.
-        """
-        with replaced_folder(Path(directory)) as folder:
-            for name, encoder in (
-                ("query_encoder", self.query_encoder),
-                ("passage_encoder", self.passage_encoder),
-            ):
-                (folder / name).mkdir()
-                encoder._write(folder / name)
-
-    def __reduce__(self) -> tuple[Callable[..., DualEncoder], tuple[Any, ...]]:
-        if self._origin is not None:
-            return functools.partial(DualEncoder.from_pretrained, **self._origin), ()
-        return DualEncoder, (self.query_encoder, self.passage_encoder)
-
-
-def _load(
+def load_encoders(
     sources: Mapping[Side, Source],
     max_lengths: Mapping[Side, int | None],
     *,
@@ -445,7 +307,7 @@ def _is_whole(number: object) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
-def _absolute(model: Model) -> str | None:
+def absolute_model(model: Model) -> str | None:
     """A folder by a path that still names it from another working directory; anything else as it is."""
     if model is None:
         return None

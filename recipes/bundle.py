@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.weight_files import write_safetensors
+from dpr_tiny_retriever.checkpoints.weights import write_safetensors
 
 _LIMIT = 20_000_000  # bytes
 

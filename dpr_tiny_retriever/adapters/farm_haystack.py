@@ -30,10 +30,10 @@ except ImportError as error:
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.encoder import DualEncoder
-from dpr_tiny_retriever.files import replaced_folder
+from dpr_tiny_retriever.atomic_files import replaced_folder
+from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.passage import Passage
-from dpr_tiny_retriever.presets import Pooling, Precision
+from dpr_tiny_retriever.types import Pooling, Precision
 
 __all__ = ["TinyDPRRetriever"]
 
@@ -256,7 +256,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         """
         import tensorflow as tf
 
-        from dpr_tiny_retriever.training import train_as_haystack
+        from dpr_tiny_retriever.adapters.farm_haystack_training import train_as_haystack
 
         with nullcontext() if self.use_gpu else tf.device(_CPU):
             run = train_as_haystack(

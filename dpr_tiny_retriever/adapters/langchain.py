@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
-    from dpr_tiny_retriever.presets import Pooling, Precision
+    from dpr_tiny_retriever.types import Pooling, Precision
 
 __all__ = ["TinyDPREmbeddings", "join_titles", "split_titles"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dpr_tiny_retriever.evaluation.answers import has_answer
+from dpr_tiny_retriever.data.answer_matching import has_answer
 from dpr_tiny_retriever.evaluation.run import Evaluation, Result
 
 _SNIPPET = 160  # characters

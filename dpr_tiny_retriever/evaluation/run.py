@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.evaluation.answers import has_answer
-from dpr_tiny_retriever.evaluation.datasets import Dataset
+from dpr_tiny_retriever.data.answer_matching import has_answer
+from dpr_tiny_retriever.data.datasets import Dataset
+from dpr_tiny_retriever.data.records import DataError
 from dpr_tiny_retriever.evaluation.measures import KS, first_ranks, measure, measure_first
-from dpr_tiny_retriever.evaluation.records import DataError
-from dpr_tiny_retriever.evaluation.search import Hits, expand
-from dpr_tiny_retriever.evaluation.systems import Ranking, System, blend, fuse
+from dpr_tiny_retriever.retrieval.fusion import blend, fuse
+from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, expand
+from dpr_tiny_retriever.retrieval.retrievers import Ranking, System
 
 DEPTH = 1000  # how many passages are ranked for each query: MAP is over these
 

@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING
 from dpr_tiny_retriever.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.training.data import Broken, Example, read_examples, write_examples
+    from dpr_tiny_retriever.data.examples import Broken, Example, read_examples, write_examples
+    from dpr_tiny_retriever.retrieval.hard_negatives import Mining, mine_bm25, mine_dense, read_corpus
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
-    from dpr_tiny_retriever.training.haystack_training import train_as_haystack
-    from dpr_tiny_retriever.training.mining import Mining, mine_bm25, mine_dense, read_corpus
+    from dpr_tiny_retriever.training.initialisation import NewModel, grow, load_start, new_pair
     from dpr_tiny_retriever.training.settings import Settings
-    from dpr_tiny_retriever.training.start import NewModel, grow, load_start, new_pair
     from dpr_tiny_retriever.training.trainer import Run, train
 
 _HOMES = {
-    "data": ("Broken", "Example", "read_examples", "write_examples"),
-    "haystack_training": ("train_as_haystack",),
-    "distillation": ("Distillation", "Teacher"),
-    "mining": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
-    "settings": ("Settings",),
-    "start": ("NewModel", "grow", "load_start", "new_pair"),
-    "trainer": ("Run", "train"),
+    "data.examples": ("Broken", "Example", "read_examples", "write_examples"),
+    "training.distillation": ("Distillation", "Teacher"),
+    "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
+    "training.settings": ("Settings",),
+    "training.initialisation": ("NewModel", "grow", "load_start", "new_pair"),
+    "training.trainer": ("Run", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -47,7 +45,6 @@ __all__ = [
     "read_corpus",
     "read_examples",
     "train",
-    "train_as_haystack",
     "write_examples",
 ]
 
@@ -56,7 +53,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        module = importlib.import_module(f"{__name__}.{_HOME_OF[name]}")
+        module = importlib.import_module(f"dpr_tiny_retriever.{_HOME_OF[name]}")
     except ImportError as error:
         if error.name and error.name.startswith("dpr_tiny_retriever"):
             raise

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.training.distillation import Teacher
-from dpr_tiny_retriever.training.lexical import Lexical
+from dpr_tiny_retriever.training.in_batch_bm25 import Lexical
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.texts import ExampleStore, Rows, without_some
+from dpr_tiny_retriever.training.token_store import ExampleStore, Rows, without_some
 
 _MAX_KNOWN = 64  # positives of a query that a batch lists
 

@@ -14,10 +14,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever.files import replaced_file
-from dpr_tiny_retriever.training.pair_model import PairModel
-from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
-from dpr_tiny_retriever.training.towers import Drop, Texts, Tower
+from dpr_tiny_retriever.atomic_files import replaced_file
+from dpr_tiny_retriever.training.dual_encoder_model import PairModel
+from dpr_tiny_retriever.training.token_store import ExampleStore, Rows, TextStore
+from dpr_tiny_retriever.training.trainable_encoder import Drop, Texts, Tower
 
 _TOKENS_AT_ONCE = 8192
 _KS = (1, 5, 20)

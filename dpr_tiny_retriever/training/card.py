@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpr_tiny_retriever.encoder import DualEncoder
+from dpr_tiny_retriever.data.examples import Broken
+from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.callbacks import DevScore
-from dpr_tiny_retriever.training.data import Broken
 from dpr_tiny_retriever.training.settings import Settings
 
 

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever.encoder import DualEncoder
-from dpr_tiny_retriever.evaluation.records import DataError, Place, read_records
-from dpr_tiny_retriever.files import replaced_file
-from dpr_tiny_retriever.forward import Vectors
-from dpr_tiny_retriever.presets import Similarity
-from dpr_tiny_retriever.training.texts import ExampleStore, Rows, TextStore
+from dpr_tiny_retriever.atomic_files import replaced_file
+from dpr_tiny_retriever.data.records import DataError, Place, read_records
+from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.training.token_store import ExampleStore, Rows, TextStore
+from dpr_tiny_retriever.types import Similarity, Vectors
 
 SHARD = 4096  # texts: what a kill loses at most
 _SAMPLE = 50_000  # vectors that the principal components are found from

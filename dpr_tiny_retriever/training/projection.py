@@ -10,14 +10,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.encoder import DualEncoder
-from dpr_tiny_retriever.files import replaced_file
-from dpr_tiny_retriever.forward import Vectors
-from dpr_tiny_retriever.training import loss
+from dpr_tiny_retriever.atomic_files import replaced_file
+from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.training import losses as loss
 from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
+from dpr_tiny_retriever.types import Vectors
 
 _BATCH_SIZE, _TOPICS, _TOPIC_POOL = 512, 32, 64
 _LEARNING_RATE = 1e-3

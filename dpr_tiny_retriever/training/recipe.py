@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from dpr_tiny_retriever.training.initialisation import NewModel
 from dpr_tiny_retriever.training.settings import Settings, from_plain
-from dpr_tiny_retriever.training.start import NewModel
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,20 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from dpr_tiny_retriever import __version__
-from dpr_tiny_retriever.encoder import DualEncoder, Encoder
+from dpr_tiny_retriever._version import __version__
+from dpr_tiny_retriever.data.examples import Broken, read_examples
+from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.encoder import Encoder
 from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.callbacks import Checkpoints, DevEvaluation, DevScore, Progress
 from dpr_tiny_retriever.training.card import DataUsed, write_card
-from dpr_tiny_retriever.training.data import Broken, read_examples
 from dpr_tiny_retriever.training.distillation import Distillation, Teacher
-from dpr_tiny_retriever.training.pair_model import PairModel
+from dpr_tiny_retriever.training.dual_encoder_model import PairModel
+from dpr_tiny_retriever.training.initialisation import NewModel, load_start, new_pair
 from dpr_tiny_retriever.training.projection import projection
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.start import NewModel, load_start, new_pair
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
-from dpr_tiny_retriever.training.towers import Tower
+from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
+from dpr_tiny_retriever.training.trainable_encoder import Tower
 
 _TEACHER_TEMPERATURE = {"cosine": 0.05, "dot": 1.0}
 

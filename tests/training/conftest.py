@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from checkpoints import bert_record, write_model, write_pair
+from model_folders import bert_record, write_model, write_pair
 from training_data import records
 
 from dpr_tiny_retriever import DualEncoder

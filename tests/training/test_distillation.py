@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from dpr_tiny_retriever import DualEncoder, Passage
-from dpr_tiny_retriever.batching import LENGTH_STEP
 from dpr_tiny_retriever.evaluation import DataError
+from dpr_tiny_retriever.model.batching import LENGTH_STEP
 from dpr_tiny_retriever.training import (
     Distillation,
     Example,
@@ -22,8 +22,8 @@ from dpr_tiny_retriever.training import (
     new_pair,
     train,
 )
-from dpr_tiny_retriever.training.lexical import Lexical
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore, without_some
+from dpr_tiny_retriever.training.in_batch_bm25 import Lexical
+from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore, without_some
 
 EXAMPLES = [
     Example("who wrote it", (Passage("Title", "a tower"),), (Passage(None, "not it"),)),

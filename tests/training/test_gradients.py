@@ -13,8 +13,8 @@ import tensorflow as tf
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.training import Distillation, Settings, read_examples
 from dpr_tiny_retriever.training.batches import BatchMaker
-from dpr_tiny_retriever.training.pair_model import PairModel
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+from dpr_tiny_retriever.training.dual_encoder_model import PairModel
+from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
 from dpr_tiny_retriever.training.trainer import compiled_model
 
 SETTINGS = Settings(batch_size=7, hard_negatives=1, max_query_length=16, max_passage_length=32, dropout=0.0, steps=10)

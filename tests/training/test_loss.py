@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dpr_tiny_retriever.training import loss
+from dpr_tiny_retriever.training import losses as loss
 
 SCORES = np.array([[2.0, 1.0, 0.5, 3.0], [0.0, 1.5, 2.5, -1.0]], np.float32)
 

@@ -12,7 +12,7 @@ from dpr_tiny_retriever import DualEncoder, Passage
 from dpr_tiny_retriever.training import Example, Settings
 from dpr_tiny_retriever.training import projection as projections
 from dpr_tiny_retriever.training.distillation import Teacher
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
 
 COUNT, WIDE, NARROW = 200, 14, 8
 TEMPERATURE = 0.05

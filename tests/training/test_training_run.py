@@ -21,7 +21,7 @@ from training_data import records
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.training import Distillation, NewModel, Run, Settings, read_examples, train
 from dpr_tiny_retriever.training.callbacks import dev_score
-from dpr_tiny_retriever.training.texts import ExampleStore, TextStore
+from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
 from dpr_tiny_retriever.training.trainer import WarmUp, compiled_model
 
 SETTINGS = Settings(

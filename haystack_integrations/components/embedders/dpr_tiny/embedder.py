@@ -10,7 +10,7 @@ from haystack import default_from_dict, default_to_dict
 from haystack.utils import Secret
 from haystack.utils.auth import deserialize_secrets_inplace
 
-from dpr_tiny_retriever.presets import Pooling, Precision, Side
+from dpr_tiny_retriever.types import Pooling, Precision, Side
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import Encoder

@@ -1,0 +1,1 @@
+"""Folder or hub <-> configuration, weights and tokenizer."""

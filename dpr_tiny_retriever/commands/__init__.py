@@ -1,0 +1,1 @@
+"""The command `dpr-tiny`, a module for each subcommand."""

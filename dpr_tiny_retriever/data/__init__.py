@@ -1,0 +1,1 @@
+"""Published files -> records, data sets and corpora, for training and evaluation."""

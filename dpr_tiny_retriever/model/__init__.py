@@ -1,0 +1,1 @@
+"""Token ids -> vectors: one BERT, three ways to run it."""

@@ -1,0 +1,106 @@
+"""Vectors on disk, named by what made them: the model's content and the texts' content.
+
+A corpus is encoded in shards. Each is one .npy file under the model's fingerprint, named by a digest of its
+passages and put in place whole; so a killed run goes on where it stopped, the next run reads, and a corpus
+that shares files with another shares their shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from dpr_tiny_retriever.atomic_files import replaced_file
+from dpr_tiny_retriever.data.corpus import Corpus, Distinct, blocks
+
+if TYPE_CHECKING:
+    from dpr_tiny_retriever.dual_encoder import DualEncoder
+    from dpr_tiny_retriever.encoder import Encoder
+from dpr_tiny_retriever.types import Vectors
+
+SHARD_SIZE = 2048  # passages: what a kill loses at most
+
+
+class EmbeddingCache:
+    """Encodes queries and corpora through a folder of shards; with no folder, nothing is kept."""
+
+    def __init__(self, directory: Path | None, *, shard_size: int = SHARD_SIZE) -> None:
+        self.directory = directory
+        self.shard_size = shard_size
+
+    def queries(self, encoder: DualEncoder, queries: list[str], *, batch_size: int | None = None) -> Vectors:
+        """Vectors [q, dim] of the queries."""
+        folder = self._folder(encoder.query_encoder)
+        vectors = np.empty((len(queries), encoder.embedding_dim), np.float32)
+        for part in blocks(len(queries), self.shard_size):
+            content = "\0".join(f"{len(query)} {query}" for query in queries[part]).encode()
+            vectors[part] = _shard(
+                folder,
+                "query-" + hashlib.blake2b(content, digest_size=16).hexdigest(),
+                (part.stop - part.start, encoder.embedding_dim),
+                partial(encoder.encode_queries, queries[part], batch_size=batch_size, show_progress=False),
+            )
+        return vectors
+
+    def passages(
+        self,
+        encoder: DualEncoder,
+        corpus: Corpus,
+        distinct: Distinct,
+        *,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+    ) -> Vectors:
+        """Vectors [u, dim] of the distinct passages of a corpus."""
+        folder = self._folder(encoder.passage_encoder)
+        vectors = np.empty((len(distinct.first), encoder.embedding_dim), np.float32)
+        with tqdm(total=len(vectors), unit=" passages", disable=not show_progress) as progress:
+            for part in _shards(distinct, corpus.parts(), self.shard_size):
+                rows = distinct.first[part]
+                vectors[part] = _shard(
+                    folder,
+                    "passage-" + corpus.digest(rows),
+                    (len(rows), encoder.embedding_dim),
+                    partial(
+                        encoder.encode_passages,
+                        corpus.passages(rows),
+                        batch_size=batch_size,
+                        show_progress=False,
+                    ),
+                )
+                progress.update(len(rows))
+        return vectors
+
+    def _folder(self, encoder: Encoder) -> Path | None:
+        return None if self.directory is None else self.directory / encoder.fingerprint()
+
+
+def _shards(distinct: Distinct, part_starts: list[int], size: int) -> Iterator[slice]:
+    """Slices of the distinct passages that cross no boundary between the corpus's files."""
+    bounds = [*np.searchsorted(distinct.first, part_starts).tolist(), len(distinct.first)]
+    for start, stop in itertools.pairwise(bounds):
+        for part in blocks(stop - start, size):
+            yield slice(start + part.start, start + part.stop)
+
+
+def _shard(folder: Path | None, name: str, shape: tuple[int, int], encode: Callable[[], Vectors]) -> Vectors:
+    if folder is None:
+        return encode()
+    path = folder / f"{name}.npy"
+    try:
+        vectors: Vectors = np.load(path, allow_pickle=False)
+        if vectors.shape == shape and vectors.dtype == np.float32:
+            return vectors
+    except (OSError, ValueError, EOFError):
+        pass  # not there, or damaged by what is not ours: made anew below
+    vectors = encode()
+    with replaced_file(path) as part, part.open("wb") as file:
+        np.save(file, vectors)
+    return vectors

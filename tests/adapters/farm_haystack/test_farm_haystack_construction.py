@@ -1,0 +1,242 @@
+"""Making a retriever: DensePassageRetriever's parameters, stores that do not fit, values that cannot be."""
+
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from haystack import Document
+from haystack.document_stores import FAISSDocumentStore
+from haystack.nodes import DensePassageRetriever
+
+from dpr_tiny_retriever import ModelNotFoundError
+from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
+
+OpenStore = Callable[..., FAISSDocumentStore]
+
+NOT_TAKEN_OVER = {
+    "devices": "torch devices",
+    "similarity_function": "of the training loss",
+    "global_loss_buffer_size": "of distributed training in torch",
+}
+
+
+def parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
+
+
+def test_the_parameters_of_dense_passage_retriever_are_taken_over() -> None:
+    ours, theirs = parameters(TinyDPRRetriever), parameters(DensePassageRetriever)
+    assert theirs.keys() - ours.keys() == NOT_TAKEN_OVER.keys()
+    assert next(iter(ours)) == next(iter(theirs)) == "document_store"
+    for name in ("top_k", "use_gpu", "embed_title", "progress_bar", "scale_score", "use_auth_token"):
+        assert ours[name].default == theirs[name].default
+
+
+@pytest.mark.parametrize(
+    "method", ["retrieve", "retrieve_batch", "embed_queries", "embed_documents", "run", "run_batch", "save"]
+)
+def test_the_methods_of_dense_passage_retriever_are_called_alike(method: str) -> None:
+    ours = parameters(getattr(TinyDPRRetriever, method))
+    theirs = parameters(getattr(DensePassageRetriever, method))
+    assert list(ours)[: len(theirs)] == list(theirs)
+    for name, parameter in theirs.items():
+        assert ours[name].default == parameter.default
+
+
+def test_two_models_by_name_are_a_pair(pair_directory: Path, retriever: TinyDPRRetriever) -> None:
+    named = TinyDPRRetriever(
+        query_embedding_model=pair_directory / "query_encoder",
+        passage_embedding_model=str(pair_directory / "passage_encoder"),
+        max_seq_len_query=64,
+        max_seq_len_passage=256,
+        batch_size=16,
+        use_gpu=True,
+        embed_title=True,
+        use_fast_tokenizers=True,
+    )
+    np.testing.assert_allclose(named.embed_queries(["who"]), retriever.embed_queries(["who"]), atol=1e-5)
+    document = Document(content="text", meta={"name": "title"})
+    np.testing.assert_allclose(named.embed_documents([document]), retriever.embed_documents([document]), atol=1e-5)
+
+
+def test_slow_tokenizers_are_refused(pair_directory: Path) -> None:
+    assert TinyDPRRetriever(model=pair_directory, use_fast_tokenizers=True).top_k == 10
+    with pytest.raises(ValueError, match=r"use_fast_tokenizers=False.*leave it out"):
+        TinyDPRRetriever(model=pair_directory, use_fast_tokenizers=False)
+
+
+def test_use_gpu_false_keeps_the_work_on_the_cpu(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that TensorFlow does the work, however little it is.
+    monkeypatch.setattr("dpr_tiny_retriever.model.runner.libraries", lambda config: [])
+    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW", 0)
+    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW_AT_FIRST", 0)
+    # Without soft placement TensorFlow does not put work meant for a GPU that is not there on the CPU instead.
+    on_cpu = TinyDPRRetriever(model=pair_directory, use_gpu=False)
+    anywhere = TinyDPRRetriever(model=pair_directory)
+    tf.config.set_soft_device_placement(False)
+    try:
+        with tf.device("/GPU:7"):
+            assert on_cpu.embed_queries(["who"]).shape == (1, 128)
+            assert on_cpu.embed_documents([Document(content="text")]).shape == (1, 128)
+            with pytest.raises((TypeError, tf.errors.OpError), match="GPU:7"):
+                anywhere.embed_queries(["who"])
+    finally:
+        tf.config.set_soft_device_placement(True)
+
+
+def test_models_named_in_part_or_twice_are_refused(pair_directory: Path) -> None:
+    with pytest.raises(ValueError, match=r"found model=None.*expected model alone"):
+        TinyDPRRetriever(query_embedding_model=pair_directory)
+    with pytest.raises(ValueError, match="or the other two by name"):
+        TinyDPRRetriever(passage_embedding_model=pair_directory)
+    with pytest.raises(ValueError, match="the second argument by position"):
+        TinyDPRRetriever(None, pair_directory / "query_encoder", pair_directory / "passage_encoder")
+
+
+def test_a_model_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="nowhere"):
+        TinyDPRRetriever(model=tmp_path / "nowhere")
+
+
+def test_a_store_of_another_dimension_is_refused_before_anything_is_encoded(
+    open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever
+) -> None:
+    wide = open_store(embedding_dim=768)
+    message = r"embedding_dim 768, but .* 128 numbers; .*FAISSDocumentStore\(embedding_dim=128\)"
+    with pytest.raises(ValueError, match=message):
+        TinyDPRRetriever(wide, pair_directory)
+    with pytest.raises(ValueError, match=message):
+        retriever.retrieve("who", document_store=wide)
+    with pytest.raises(ValueError, match=message):
+        retriever.retrieve_batch(["who"], document_store=wide)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "l2"])
+def test_a_store_that_ranks_otherwise_is_refused(
+    open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever, similarity: str
+) -> None:
+    store = open_store(embedding_dim=128, similarity=similarity)
+    message = f"similarity '{similarity}'.*expected 'dot_product'.*similarity='dot_product'"
+    with pytest.raises(ValueError, match=message):
+        TinyDPRRetriever(store, pair_directory)
+    with pytest.raises(ValueError, match=message):
+        retriever.retrieve("who", document_store=store)
+
+
+@pytest.mark.parametrize("similarity", ["dot_product", "cosine", "l2"])
+def test_unit_length_vectors_fit_every_similarity(open_store: OpenStore, pair_directory: Path, similarity: str) -> None:
+    store = open_store(embedding_dim=128, similarity=similarity)
+    assert TinyDPRRetriever(store, pair_directory, normalize=True).document_store is store
+
+
+def test_searching_without_a_store_says_what_to_pass(retriever: TinyDPRRetriever) -> None:
+    with pytest.raises(ValueError, match="no document store to search; pass document_store="):
+        retriever.retrieve("who")
+    with pytest.raises(ValueError, match="no document store to search; pass document_store="):
+        retriever.retrieve_batch(["who"])
+
+
+@pytest.mark.parametrize("name", ["top_k", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_counts_below_one_are_refused(
+    open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever, name: str, value: int
+) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {value}; expected 1 or more"):
+        TinyDPRRetriever(model=pair_directory, **{name: value})
+    store = open_store(embedding_dim=128)
+    with pytest.raises(ValueError, match=f"{name} is {value}; expected 1 or more"):
+        retriever.retrieve_batch(["who"], document_store=store, **{name: value})
+
+
+@pytest.mark.parametrize("value", ["10", 2.5, True])
+def test_counts_are_whole_numbers(
+    open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever, value: object
+) -> None:
+    with pytest.raises(TypeError, match=r"top_k is .*; expected int"):
+        TinyDPRRetriever(model=pair_directory, top_k=value)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"top_k is .*; expected int"):
+        retriever.retrieve("who", top_k=value, document_store=open_store(embedding_dim=128))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("title_field", [None, 5, ["name"]])
+def test_the_title_field_is_a_name(pair_directory: Path, title_field: object) -> None:
+    with pytest.raises(TypeError, match=r"title_field is .*; expected str, or embed_title=False"):
+        TinyDPRRetriever(model=pair_directory, title_field=title_field)  # type: ignore[arg-type]
+
+
+def test_a_retriever_travels_by_pickle(retriever: TinyDPRRetriever) -> None:
+    copied = pickle.loads(pickle.dumps(retriever))
+    np.testing.assert_allclose(copied.embed_queries(["who"]), retriever.embed_queries(["who"]), atol=1e-5)
+
+
+def test_a_saved_pair_loads_with_the_settings_asked_for(
+    tmp_path: Path, open_store: OpenStore, pair_directory: Path, documents: list[Document]
+) -> None:
+    retriever = TinyDPRRetriever(model=pair_directory, max_seq_len_passage=12, pooling="mean", normalize=True)
+    retriever.save(tmp_path / "saved")
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
+        "passage_encoder",
+        "query_encoder",
+    ]
+    store = open_store(embedding_dim=128, similarity="cosine")
+    loaded = TinyDPRRetriever.load(tmp_path / "saved", store, top_k=3, embed_title=True)
+    assert (loaded.document_store, loaded.top_k) == (store, 3)
+    np.testing.assert_allclose(loaded.embed_documents(documents), retriever.embed_documents(documents), atol=1e-5)
+    np.testing.assert_allclose(loaded.embed_queries(["who wrote"]), retriever.embed_queries(["who wrote"]), atol=1e-5)
+
+
+def test_a_pair_may_be_saved_under_other_names(
+    tmp_path: Path, retriever: TinyDPRRetriever, documents: list[Document]
+) -> None:
+    retriever.save(str(tmp_path / "saved"), query_encoder_dir="question", passage_encoder_dir="context")
+    loaded = TinyDPRRetriever.load(str(tmp_path / "saved"), query_encoder_dir="question", passage_encoder_dir="context")
+    np.testing.assert_allclose(loaded.embed_documents(documents), retriever.embed_documents(documents), atol=1e-5)
+    with pytest.raises(ModelNotFoundError, match="query_encoder"):
+        TinyDPRRetriever.load(tmp_path / "saved")
+
+
+IMPORT = "import dpr_tiny_retriever.adapters.farm_haystack"
+
+
+def test_without_farm_haystack_one_line_names_the_extra() -> None:
+    # -S leaves out site-packages: only the standard library and this project can be imported.
+    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=only(), capture_output=True, text=True)
+    assert run.stderr.splitlines()[-1] == (
+        "dpr_tiny_retriever.errors.MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found none: "
+        'pip install "dpr-tiny-retriever[farm-haystack]"'
+    )
+
+
+def test_with_haystack_ai_in_its_place_one_line_says_that_they_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "haystack").mkdir()
+    (tmp_path / "haystack" / "__init__.py").write_text("")
+    (tmp_path / "haystack_ai-3.4.0.dist-info").mkdir()
+    (tmp_path / "haystack_ai-3.4.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: haystack-ai\nVersion: 3.4.0\n"
+    )
+    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=only(tmp_path), capture_output=True, text=True)
+    assert run.stderr.splitlines()[-1] == (
+        "dpr_tiny_retriever.errors.MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found "
+        "haystack-ai 3.4.0, which excludes it: uninstall that, then "
+        'pip install "dpr-tiny-retriever[farm-haystack]"'
+    )
+
+
+def test_a_broken_farm_haystack_is_not_mistaken_for_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / "haystack").mkdir()
+    (tmp_path / "haystack" / "__init__.py").write_text("import a_library_it_needs")
+    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=only(tmp_path), capture_output=True, text=True)
+    assert run.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'a_library_it_needs'"
+
+
+def only(*folders: Path) -> dict[str, str]:
+    """An environment in which Python finds the project, and these folders before it."""
+    project = Path(__file__).parents[2]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, project]))}

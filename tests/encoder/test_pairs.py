@@ -1,0 +1,71 @@
+"""Two encoders make a pair only where their vectors can be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_folders import bert_record, write_model
+
+from dpr_tiny_retriever import DualEncoder, Encoder, ModelNotFoundError
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """A model of each width."""
+    folder = tmp_path_factory.mktemp("models")
+    return {width: write_model(folder / str(width), bert_record(width=width)) for width in (16, 32)}
+
+
+def test_vectors_of_two_dimensions_are_no_pair(models: dict[int, Path]) -> None:
+    with pytest.raises(ValueError, match="no pair: the query model has vectors of dimension 16, the passage model 32"):
+        DualEncoder.from_pretrained(query_model=models[16], passage_model=models[32])
+
+
+@pytest.mark.parametrize(
+    ("query", "passage", "message"),
+    [
+        (
+            {"similarity": "dot"},
+            {"similarity": "cosine"},
+            "the query model has similarity dot, the passage model cosine",
+        ),
+        ({"normalize": True}, {"normalize": False}, "the query model has normalize True, the passage model False"),
+    ],
+)
+def test_vectors_that_are_compared_in_two_ways_are_no_pair(
+    models: dict[int, Path], query: dict[str, Any], passage: dict[str, Any], message: str
+) -> None:
+    def encoder(similarity: Any = "dot", normalize: bool = False) -> Encoder:
+        loaded = Encoder.from_pretrained(models[16], side="query", normalize=normalize)
+        return Encoder(loaded.config, loaded.weights, loaded.tokenizer, max_length=16, similarity=similarity)
+
+    with pytest.raises(ValueError, match=message):
+        DualEncoder(encoder(**query), encoder(**passage))
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ({"query_model": "q"}, "query_model"),
+        ({"passage_model": "p"}, "passage_model"),
+        ({"model": "m", "query_model": "q"}, "model and query_model"),
+        ({"model": "m", "query_model": "q", "passage_model": "p"}, "model and query_model and passage_model"),
+    ],
+)
+def test_a_pair_is_named_by_one_name_or_by_two(named: dict[str, str], found: str) -> None:
+    message = f"found {found}; expected model alone, or query_model and passage_model together"
+    with pytest.raises(ValueError, match=message):
+        DualEncoder.from_pretrained(**named)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pooling", ["max", "", 3, ["cls"]])
+def test_another_pooling_is_refused(models: dict[int, Path], pooling: Any) -> None:
+    with pytest.raises(ValueError, match=r"pooling is .*; expected 'pooler', 'cls', 'mean' or None"):
+        DualEncoder.from_pretrained(models[16], pooling=pooling)
+
+
+def test_a_pair_whose_one_side_is_missing_is_refused(models: dict[int, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="there is no folder"):
+        DualEncoder.from_pretrained(query_model=models[16], passage_model=tmp_path / "nothing")
