@@ -23,7 +23,7 @@ def main() -> None:
     passages, _ = read_texts(path)
     pair = DualEncoder.from_pretrained(model)
     pair.warm_up()
-    lengths = pair.passage_encoder.tokenizer(passages, pair.passage_encoder.max_length).lengths
+    lengths = pair.passage_encoder.tokenizer.tokenize(passages, pair.passage_encoder.max_length).lengths
     rounds, rest = divmod(count, len(passages))
     before = peak_bytes()
     begin = time.perf_counter()

@@ -73,7 +73,7 @@ class Encoder:
         self.similarity: Similarity = similarity
         self._forward = Forward(config, weights, device=device, precision=precision)
         self._origin: dict[str, Any] | None = None
-        self._truncated = 0
+        self._num_truncated = 0
         self._warm = False
         self._lock = threading.Lock()
 
@@ -115,9 +115,9 @@ class Encoder:
         return self.config.normalize
 
     @property
-    def truncated(self) -> int:
+    def num_truncated(self) -> int:
         """How many texts have been longer than max_length so far, and were cut."""
-        return self._truncated
+        return self._num_truncated
 
     def encode(
         self,
@@ -164,7 +164,7 @@ class Encoder:
         twin = Encoder.__new__(Encoder)
         own = {
             "max_length": _checked_length(max_length, self.config),
-            "_truncated": 0,
+            "_num_truncated": 0,
             "_lock": threading.Lock(),
         }
         origin = self._origin and self._origin | {"max_length": max_length}
@@ -203,8 +203,8 @@ class Encoder:
         shown = len(pairs) > _LONG_WORK if show_progress is None else show_progress
         if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
             _check_batch_size(batch_size)
-            tokens = self.tokenizer(pairs, self.max_length)
-            self._count_truncated(tokens.truncated, len(pairs))
+            tokens = self.tokenizer.tokenize(pairs, self.max_length)
+            self._count_truncated(tokens.num_truncated, len(pairs))
             return self._forward.encode(tokens, batch_size=batch_size)
         vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
         filled = 0
@@ -223,8 +223,8 @@ class Encoder:
     def _tokens(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
         truncated = texts = 0
         while block := list(itertools.islice(pairs, BLOCK)):
-            tokens = self.tokenizer(block, self.max_length)
-            truncated += tokens.truncated
+            tokens = self.tokenizer.tokenize(block, self.max_length)
+            truncated += tokens.num_truncated
             texts += len(block)
             yield tokens
         self._count_truncated(truncated, texts)
@@ -232,7 +232,7 @@ class Encoder:
     def _count_truncated(self, truncated: int, texts: int) -> None:
         if truncated:
             with self._lock:
-                self._truncated += truncated
+                self._num_truncated += truncated
             logger.info("%d of %d texts were cut to %d tokens", truncated, texts, self.max_length)
 
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:

@@ -45,7 +45,7 @@ pair.save_pretrained(Path("folder"))
 
 encoder = Encoder.from_pretrained("pair", side="passage", max_length=100)
 assert_type(encoder.encode([("title", "text")]), NDArray[np.float32])
-assert_type(encoder.truncated, int)
+assert_type(encoder.num_truncated, int)
 assert_type(encoder.max_length, int)
 assert_type(encoder.with_max_length(64), Encoder)
 DualEncoder(encoder, encoder)

@@ -60,16 +60,16 @@ class Worker:
         """Seconds for each of some questions."""
 
         def answer(question: str) -> None:
-            tokens = self.tokenizer([("", question)], 64)
-            _run(self.query_session, tokens.ids[None], tokens.lengths, tokens.text_starts)
+            tokens = self.tokenizer.tokenize([("", question)], 64)
+            _run(self.query_session, tokens.ids[None], tokens.lengths, tokens.segment_starts)
 
         return seconds_each(answer, self.questions[first:last])
 
     def _encode(self, pairs: list[tuple[str, str]], budget: int) -> np.ndarray:
-        tokens = self.tokenizer(pairs, 156)
+        tokens = self.tokenizer.tokenize(pairs, 156)
         vectors = np.empty((len(pairs), 128), np.float32)
         for rows, ids in _batches(tokens, budget):
-            vectors[rows] = _run(self.passage_session, ids, tokens.lengths[rows], tokens.text_starts[rows])
+            vectors[rows] = _run(self.passage_session, ids, tokens.lengths[rows], tokens.segment_starts[rows])
         return vectors
 
     def _session(self, folder: Path) -> tuple[onnxruntime.InferenceSession, str]:
@@ -113,9 +113,9 @@ def _batches(tokens: Tokens, budget: int) -> list[tuple[np.ndarray, np.ndarray]]
 
 
 def _run(
-    session: onnxruntime.InferenceSession, ids: np.ndarray, lengths: np.ndarray, text_starts: np.ndarray
+    session: onnxruntime.InferenceSession, ids: np.ndarray, lengths: np.ndarray, segment_starts: np.ndarray
 ) -> np.ndarray:
     columns = np.arange(ids.shape[1])
     inside = columns < lengths[:, None]
-    arrays = (ids, inside, inside & (columns >= text_starts[:, None]))
+    arrays = (ids, inside, inside & (columns >= segment_starts[:, None]))
     return session.run(None, {name: array.astype(np.int64) for name, array in zip(_INPUTS, arrays, strict=True)})[0]

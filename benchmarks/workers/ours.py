@@ -57,12 +57,12 @@ class Worker:
     def stages(self) -> dict[str, float]:
         """Seconds of each stage by itself for all passages; in encode() the stages of different blocks overlap."""
         encoder = self.pair.passage_encoder
-        tokens = encoder.tokenizer(self.passages, encoder.max_length)
-        tokenising = seconds(lambda: encoder.tokenizer(self.passages, encoder.max_length))
+        tokens = encoder.tokenizer.tokenize(self.passages, encoder.max_length)
+        tokenising = seconds(lambda: encoder.tokenizer.tokenize(self.passages, encoder.max_length))
         forward = seconds(lambda: list(encoder._forward([tokens])))
         return {"tokenising": tokenising, "forward pass": forward}
 
     def lengths(self) -> list[int]:
         """How many tokens each passage has, cut to the model's length."""
         encoder = self.pair.passage_encoder
-        return encoder.tokenizer(self.passages, encoder.max_length).lengths.tolist()
+        return encoder.tokenizer.tokenize(self.passages, encoder.max_length).lengths.tolist()

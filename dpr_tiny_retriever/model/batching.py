@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     rows: NDArray[np.intp]  # [b]: where these texts stand in the caller's order
     token_ids: NDArray[np.int32]  # [b, l], zero behind each text's end
     lengths: NDArray[np.int32]  # [b]
-    text_starts: NDArray[np.int32]  # [b]
+    segment_starts: NDArray[np.int32]  # [b]
 
 
 class Piece(NamedTuple):
@@ -64,7 +64,9 @@ def pieces(tokens: Tokens, *, token_budget: int, batch_size: int | None = None) 
         last = max(int(np.searchsorted(ends, begin + token_budget, side="right")), first + 1)
         rows = slice(first, min(last, first + batch_size) if batch_size else last)
         end = int(ends[rows.stop - 1])
-        yield Piece(rows, Tokens(tokens.ids[begin:end], tokens.lengths[rows], tokens.text_starts[rows], truncated=0))
+        yield Piece(
+            rows, Tokens(tokens.ids[begin:end], tokens.lengths[rows], tokens.segment_starts[rows], num_truncated=0)
+        )
         first, begin = rows.stop, end
 
 
@@ -74,4 +76,4 @@ def _padded(tokens: Tokens, starts: NDArray[np.int64], rows: NDArray[np.intp], l
     within = columns < lengths[:, None]  # [b, l]
     source = np.where(within, starts[rows][:, None] + columns, 0)  # [b, l]
     token_ids = np.where(within, tokens.ids[source], np.int32(0))
-    return Batch(rows, token_ids, lengths, tokens.text_starts[rows])
+    return Batch(rows, token_ids, lengths, tokens.segment_starts[rows])

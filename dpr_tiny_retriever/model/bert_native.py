@@ -90,7 +90,7 @@ class CompiledBert:
 
     def encode_into(self, vectors: Array, tokens: Tokens) -> None:
         """Write the vectors of tokenised texts to [n texts, embedding_dim]."""
-        given = [np.ascontiguousarray(array, np.int32) for array in (tokens.ids, tokens.lengths, tokens.text_starts)]
+        given = [np.ascontiguousarray(array, np.int32) for array in (tokens.ids, tokens.lengths, tokens.segment_starts)]
         pointers = (array.ctypes.data for array in (*given, vectors))
         outcome = self._encode(ctypes.byref(self._bert), len(vectors), *pointers)
         if outcome == _NO_MEMORY:

@@ -33,7 +33,7 @@ class LightBert:
         vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
         begin = 0
         for row, (length, text_start) in enumerate(
-            zip(tokens.lengths.tolist(), tokens.text_starts.tolist(), strict=True)
+            zip(tokens.lengths.tolist(), tokens.segment_starts.tolist(), strict=True)
         ):
             vectors[row] = self._vector(tokens.ids[begin : begin + length], text_start)
             begin += length

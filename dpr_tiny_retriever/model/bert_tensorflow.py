@@ -41,19 +41,19 @@ def encode(
     config: BertConfig,
     token_ids: Tensor,
     lengths: Tensor,
-    text_starts: Tensor,
+    segment_starts: Tensor,
     drop: Callable[[Tensor], Tensor] = _keep,
 ) -> Tensor:
     """Encode texts to vectors [b, embedding_dim].
 
     token_ids [b, l] int32, padded at the end with any valid id; lengths [b] int32, the tokens that count, at least 1;
-    text_starts [b] int32, the position from which the segment id is 1 (l or more: nowhere). drop is applied where BERT
-    has dropout and to the vector before normalisation: the identity in use, a dropout function in training.
+    segment_starts [b] int32, the position from which the segment id is 1 (l or more: nowhere). drop is applied where
+    BERT has dropout and to the vector before normalisation: the identity in use, a dropout function in training.
     """
     batch, length = tf.shape(token_ids)[0], tf.shape(token_ids)[1]
     positions = tf.range(length)  # [l]
     attended = positions[None, :] < lengths[:, None]  # [b, l]
-    segments = tf.cast(positions[None, :] >= text_starts[:, None], tf.int32)  # [b, l]
+    segments = tf.cast(positions[None, :] >= segment_starts[:, None], tf.int32)  # [b, l]
 
     hidden = drop(_embed(weights.embeddings, config, token_ids, segments))  # [t, w]
     mask = tf.cast(tf.where(attended, 0.0, -1e9), hidden.dtype)[:, None, None, :]  # [b, 1, 1, l]

@@ -198,7 +198,7 @@ def _encode_piece(vectors: Vectors, compiled: CompiledBert, piece: Piece) -> int
 
 
 def _encode_batch(vectors: Vectors, graph: Any, batch: Batch) -> int:
-    vectors[batch.rows] = graph(batch.token_ids, batch.lengths, batch.text_starts)
+    vectors[batch.rows] = graph(batch.token_ids, batch.lengths, batch.segment_starts)
     return len(batch.rows)
 
 
@@ -225,9 +225,9 @@ def _compile(config: BertConfig, weights: BertWeights, device: str | None, preci
     ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
     @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
-    def forward(token_ids: Any, lengths: Any, text_starts: Any) -> Any:
+    def forward(token_ids: Any, lengths: Any, segment_starts: Any) -> Any:
         with placed():
-            return tf.cast(encode(constants, config, token_ids, lengths, text_starts), tf.float32)
+            return tf.cast(encode(constants, config, token_ids, lengths, segment_starts), tf.float32)
 
     # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
     forward.get_concrete_function()

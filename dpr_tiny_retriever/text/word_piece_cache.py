@@ -1,4 +1,4 @@
-"""Texts -> word pieces: the tokenizers library's, asked once for each word where words are all that it looks at."""
+"""Texts -> word pieces. BERT's tokenizer treats every word by itself, so the pieces of each word are cached."""
 
 from __future__ import annotations
 
@@ -11,71 +11,75 @@ import numpy as np
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-#: Bytes of one token id.
-ID_SIZE = np.dtype(np.int32).itemsize
+BYTES_PER_ID = np.dtype(np.int32).itemsize
 
-#: What BERT's rules never look beyond: blanks, which vanish, and ASCII punctuation, of which each character is a word.
-#: All else, other scripts and control characters too, is left in one piece for the library to clean and to split.
-_WORDS = re.compile(r"[^\t\n\r !-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
-#: So many words are kept, at some 200 bytes each, and then all are forgotten: a stream never stops bringing new ones.
-_MOST = 1 << 17
-#: Longer words, in characters, are not kept: they hardly come again, and in scripts without blanks are whole sentences.
-_LONGEST = 48
-_PLAIN = re.compile(rf"[a-z0-9]{{1,{_LONGEST}}}")
-#: So few texts are sooner asked for one by one than given to the library's threads.
-_FEW = 4
+#: BERT's pre-tokenizer always splits at ASCII whitespace (dropped) and at ASCII punctuation (each a word). Everything
+#: else, control characters and other scripts too, is left to the tokenizers library.
+WORD = re.compile(r"[^\t\n\r !-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
+#: Longer words are not cached: they rarely come again, and in scripts without spaces they are whole sentences.
+MAX_CACHED_CHARS = 48
+#: A lower-case ASCII word, which BERT's normalizer leaves as it is.
+PLAIN_WORD = re.compile(rf"[a-z0-9]{{1,{MAX_CACHED_CHARS}}}")
+#: Up to this many texts, encoding one after the other is faster than a batch in the library's threads.
+MAX_SERIAL_TEXTS = 4
 
 
-class WordPieces:
-    """The token ids of texts, as the tokenizer gives them without special tokens, each text's as the bytes of int32.
+class WordPieceCache:
+    """The word pieces of texts, equal to what the tokenizer gives without special tokens.
 
-    Thread-safe. A tokenizer by BERT's rules treats every word by itself, so that the ids of a text are those of its
-    words, which are kept. Other tokenizers, and texts that hold a special token, are left to the library as they are.
+    Thread-safe. Tokenizers with other rules than BERT's, and texts that contain a special token, go to the tokenizers
+    library unsplit. When more than max_words words are cached (about 200 bytes each), the cache starts anew.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, max_words: int = 1 << 17) -> None:
         self._tokenizer = tokenizer
+        self._max_words = max_words
         special = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
         self._special = re.compile("|".join(map(re.escape, special)) or "(?!)")
-        self._by_word = _splits_by_word(tokenizer)
-        self._kept: dict[str, bytes] = {}
+        self._splits_by_word = _splits_by_word(tokenizer)
+        self._ids_of: dict[str, bytes] = {}
 
-    def __call__(self, texts: list[str]) -> list[bytes]:
-        """The ids of each text."""
-        if not self._by_word:
-            return self._asked(texts)
-        if len(self._kept) > _MOST:
-            self._kept = {}
-        kept = self._kept  # another thread may begin a new one meanwhile
-        words = [_WORDS.findall(text) for text in texts]
-        new = [word for word in set[str]().union(*words).difference(kept) if len(word) <= _LONGEST]
+    def __len__(self) -> int:
+        """The number of cached words."""
+        return len(self._ids_of)
+
+    def tokenize(self, texts: list[str]) -> list[bytes]:
+        """The token ids of each text, as the bytes of an int32 array."""
+        if not self._splits_by_word:
+            return self._tokenize_uncached(texts)
+        if len(self._ids_of) > self._max_words:
+            self._ids_of = {}
+        ids_of = self._ids_of  # another thread may start a new cache meanwhile
+        words = [WORD.findall(text) for text in texts]
+        new = [word for word in set[str]().union(*words).difference(ids_of) if len(word) <= MAX_CACHED_CHARS]
         if new:
-            kept.update(zip(new, self._asked(new), strict=True))
-        found = [self._joined(text, of_text, kept) for text, of_text in zip(texts, words, strict=True)]
-        left = [row for row, ids in enumerate(found) if ids is None]
-        for row, ids in zip(left, self._asked([texts[row] for row in left]), strict=True):
-            found[row] = ids
-        return found  # type: ignore[return-value]
+            ids_of.update(zip(new, self._tokenize_uncached(new), strict=True))
+        joined = [self._join(*pair, ids_of) for pair in zip(texts, words, strict=True)]
+        missed = [row for row, ids in enumerate(joined) if ids is None]
+        for row, ids in zip(missed, self._tokenize_uncached([texts[row] for row in missed]), strict=True):
+            joined[row] = ids
+        return joined  # type: ignore[return-value]
 
     def warm_up(self) -> None:
-        """Keep the vocabulary's whole words of plain small letters and digits, which BERT's rules leave as they are."""
-        if self._by_word:
+        """Cache the vocabulary's plain lower-case words, whose only piece is the word."""
+        if self._splits_by_word:
             longest = self._tokenizer.model.max_input_chars_per_word
-            words = {word: id_ for word, id_ in self._tokenizer.get_vocab().items() if _PLAIN.fullmatch(word)}
-            self._kept |= {word: np.int32(id_).tobytes() for word, id_ in words.items() if len(word) <= longest}
+            words = {word: id_ for word, id_ in self._tokenizer.get_vocab().items() if PLAIN_WORD.fullmatch(word)}
+            self._ids_of |= {word: np.int32(id_).tobytes() for word, id_ in words.items() if len(word) <= longest}
 
-    def _joined(self, text: str, words: Iterable[str], kept: dict[str, bytes]) -> bytes | None:
+    def _join(self, text: str, words: Iterable[str], ids_of: dict[str, bytes]) -> bytes | None:
+        """The ids of the words in a row; None where one is not cached or the text contains a special token."""
         if self._special.search(text):
             return None
         try:
-            return b"".join(map(kept.__getitem__, words))
+            return b"".join(map(ids_of.__getitem__, words))
         except KeyError:
             return None
 
-    def _asked(self, texts: list[str]) -> list[bytes]:
+    def _tokenize_uncached(self, texts: list[str]) -> list[bytes]:
         if not texts:
             return []
-        if len(texts) <= _FEW:
+        if len(texts) <= MAX_SERIAL_TEXTS:
             encodings = [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
         else:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
@@ -83,7 +87,7 @@ class WordPieces:
 
 
 def _splits_by_word(tokenizer: Any) -> bool:
-    """Whether a text's ids are those of its words: BERT's rules, and no added token that cleaned words may form."""
+    """Whether a text's ids are those of its words: BERT's rules, and no added token that could span words."""
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer

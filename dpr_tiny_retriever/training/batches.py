@@ -56,12 +56,12 @@ class BatchMaker:
         batch: dict[str, NDArray[Any]] = {
             "query_ids": queries.token_ids,
             "query_lengths": queries.lengths,
-            "query_starts": queries.text_starts,
+            "query_starts": queries.segment_starts,
             "query_rows": query_rows.astype(np.int32),
             "known_rows": known_rows,
             "passage_ids": passages.token_ids.reshape(*each, -1),
             "passage_lengths": passages.lengths.reshape(each),
-            "passage_starts": passages.text_starts.reshape(each),
+            "passage_starts": passages.segment_starts.reshape(each),
             "passage_rows": passage_rows.astype(np.int32),
             "queue_counted": self._negatives(queue, known_rows),
         }

@@ -37,7 +37,7 @@ def write_card(
     broken: Broken,
     steps: int,
     seconds: float,
-    truncated: tuple[int, int],
+    num_truncated: tuple[int, int],
     replicas: int,
     licence: str | None,
     versions: Mapping[str, str],
@@ -70,7 +70,7 @@ def write_card(
             ("file", "examples", "left out", "SHA-256 of the examples"),
             [(used.name, f"{used.examples:,}", f"{used.broken:,}", f"`{used.digest[:16]}`") for used in data],
         ),
-        f"Cut to the longest length: {truncated[0]:,} queries and {truncated[1]:,} passages.",
+        f"Cut to the longest length: {num_truncated[0]:,} queries and {num_truncated[1]:,} passages.",
         *([_left_out(broken)] if broken.count else []),
         "## Training",
         f"Started from: {start}. {steps:,} steps of {settings.batch_size} questions on {replicas} "

@@ -29,23 +29,23 @@ class Padded(NamedTuple):
 
     token_ids: NDArray[np.int32]  # [n, l]
     lengths: NDArray[np.int32]  # [n]
-    text_starts: NDArray[np.int32]  # [n]
+    segment_starts: NDArray[np.int32]  # [n]
 
 
 def without_some(texts: Padded, share: float, rng: np.random.Generator) -> Padded:
     """The texts without about this share of their word pieces; the special tokens stay."""
     count, width = texts.token_ids.shape
     columns = np.arange(width)
-    special = (columns == 0) | (columns == texts.lengths[:, None] - 1) | (columns == texts.text_starts[:, None] - 1)
+    special = (columns == 0) | (columns == texts.lengths[:, None] - 1) | (columns == texts.segment_starts[:, None] - 1)
     kept = (columns < texts.lengths[:, None]) & (special | (rng.random((count, width)) >= share))  # [n, l]
     order = np.argsort(~kept, axis=1, kind="stable")
     lengths = kept.sum(axis=1)
     within = columns < lengths[:, None]
     token_ids = np.where(within, np.take_along_axis(texts.token_ids, order, axis=1), 0)
-    before = (kept & (columns < texts.text_starts[:, None])).sum(axis=1)
+    before = (kept & (columns < texts.segment_starts[:, None])).sum(axis=1)
     # Without a second text the start stays behind the end.
-    text_starts = np.where(texts.text_starts < texts.lengths, before, texts.text_starts)
-    return Padded(token_ids.astype(np.int32), lengths.astype(np.int32), text_starts.astype(np.int32))
+    segment_starts = np.where(texts.segment_starts < texts.lengths, before, texts.segment_starts)
+    return Padded(token_ids.astype(np.int32), lengths.astype(np.int32), segment_starts.astype(np.int32))
 
 
 class TextStore:
@@ -56,13 +56,13 @@ class TextStore:
 
     def __init__(self, tokenizer: PairTokenizer, max_length: int) -> None:
         self.max_length = max_length
-        self.truncated = 0
+        self.num_truncated = 0
         self._tokenizer = tokenizer
         self._rows: dict[bytes, int] = {}
         self._waiting: list[tuple[str, str]] = []
         self._contents, self._content_ends = self._temporary(), array("q", [0])
         self._ids, self._id_ends = self._temporary(), array("q", [0])
-        self._text_starts = array("i")
+        self._segment_starts = array("i")
         self._mapped: NDArray[np.int32] | None = None
 
     def add(self, title: str | None, text: str) -> int:
@@ -125,8 +125,8 @@ class TextStore:
         columns = np.arange(padded_length(longest, cut))
         within = (columns < lengths[:, None]) & present[:, None]
         token_ids = np.where(within, ids[np.where(within, starts[:, None] + columns, 0)], 0)
-        text_starts = np.where(present, np.frombuffer(self._text_starts, np.int32)[rows], 1)
-        return Padded(token_ids.astype(np.int32), lengths.astype(np.int32), text_starts.astype(np.int32))
+        segment_starts = np.where(present, np.frombuffer(self._segment_starts, np.int32)[rows], 1)
+        return Padded(token_ids.astype(np.int32), lengths.astype(np.int32), segment_starts.astype(np.int32))
 
     def _temporary(self) -> BinaryIO:
         """A file that is closed, and so deleted, with the store."""
@@ -143,11 +143,11 @@ class TextStore:
         return self._mapped
 
     def _tokenize(self) -> None:
-        tokens = self._tokenizer(self._waiting, self.max_length)
+        tokens = self._tokenizer.tokenize(self._waiting, self.max_length)
         self._ids.write(tokens.ids.tobytes())
         self._id_ends.extend((self._id_ends[-1] + np.cumsum(tokens.lengths, dtype=np.int64)).tolist())
-        self._text_starts.extend(tokens.text_starts.tolist())
-        self.truncated += tokens.truncated
+        self._segment_starts.extend(tokens.segment_starts.tolist())
+        self.num_truncated += tokens.num_truncated
         self._waiting.clear()
         self._mapped = None
 

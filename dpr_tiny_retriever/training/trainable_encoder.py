@@ -25,7 +25,7 @@ class Texts(NamedTuple):
 
     token_ids: Tensor  # [n, l]
     lengths: Tensor  # [n]
-    text_starts: Tensor  # [n]
+    segment_starts: Tensor  # [n]
 
 
 def no_drop(x: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def _taken(texts: Texts, rows: Tensor) -> Texts:
     """Some of the texts, without the padding that they do not need."""
     lengths = tf.gather(texts.lengths, rows)
     longest = (tf.reduce_max(lengths) + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP
-    return Texts(tf.gather(texts.token_ids[:, :longest], rows), lengths, tf.gather(texts.text_starts, rows))
+    return Texts(tf.gather(texts.token_ids[:, :longest], rows), lengths, tf.gather(texts.segment_starts, rows))
 
 
 def _added(total: Tensor, gradient: Tensor) -> Tensor:

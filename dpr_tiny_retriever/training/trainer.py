@@ -184,7 +184,7 @@ def train(
         broken=broken,
         steps=run.steps,
         seconds=run.seconds,
-        truncated=(examples.queries.truncated, examples.passages.truncated),
+        num_truncated=(examples.queries.num_truncated, examples.passages.num_truncated),
         replicas=strategy.num_replicas_in_sync,
         licence=licence,
         versions={"dpr-tiny-retriever": __version__, "TensorFlow": tf.__version__, "Python": platform.python_version()},

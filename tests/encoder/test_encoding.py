@@ -82,10 +82,10 @@ def test_lengths_can_be_set_and_cuts_are_counted(pair_directory: Path, caplog: p
     with caplog.at_level(logging.INFO, logger="dpr_tiny_retriever"):
         query, cut = short.encode_queries(["the city of the river of", "the city of the river of the tower"])
     np.testing.assert_allclose(query, cut, rtol=0, atol=1e-5)
-    assert short.query_encoder.truncated == 1
+    assert short.query_encoder.num_truncated == 1
     assert caplog.messages == ["1 of 2 texts were cut to 8 tokens"]
     short.encode_passages(["the " * 14, "the " * 15, ("the " * 14, "city")])
-    assert short.passage_encoder.truncated == 2
+    assert short.passage_encoder.num_truncated == 2
 
 
 def test_the_longest_length_is_the_models(pair_directory: Path) -> None:
@@ -147,9 +147,9 @@ def test_another_length_shares_the_model(encoder: Encoder) -> None:
     assert (short.max_length, encoder.max_length) == (8, 156)
     assert short.weights is encoder.weights
     np.testing.assert_allclose(short.encode(["the city"]), encoder.encode(["the city"]), rtol=0, atol=1e-5)
-    before = encoder.truncated
+    before = encoder.num_truncated
     short.encode(["the city " * 10])
-    assert (short.truncated, encoder.truncated) == (1, before)
+    assert (short.num_truncated, encoder.num_truncated) == (1, before)
 
 
 def test_eight_threads_give_the_vectors_of_one(pair: DualEncoder) -> None:
@@ -172,7 +172,7 @@ def test_no_cut_is_lost_between_threads(pair_directory: Path) -> None:
     encoder = Encoder.from_pretrained(pair_directory, side="query", max_length=4)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: encoder.encode(["the city of the river"] * 5), range(40)))
-    assert encoder.truncated == 200
+    assert encoder.num_truncated == 200
 
 
 def test_a_first_call_in_eight_threads_at_once_is_safe(pair_directory: Path) -> None:
@@ -188,7 +188,7 @@ def test_warming_up_changes_nothing_and_may_be_repeated(pair_directory: Path) ->
     warm.warm_up()
     warm.warm_up()
     np.testing.assert_array_equal(warm.encode_queries(["the city"]), cold.encode_queries(["the city"]))
-    assert warm.query_encoder.truncated == 0
+    assert warm.query_encoder.num_truncated == 0
 
 
 def test_a_stream_gives_the_vectors_of_the_whole_in_blocks(encoder: Encoder) -> None:

@@ -160,7 +160,7 @@ def test_a_batch_size_is_a_whole_number(pair: DualEncoder, wrong: Any) -> None:
     "text", ["word " * 2_000_000, "x" * 10_000_000, "日" * 3_333_334, "\n" * 10_000_000, "." * 10_000_000]
 )
 def test_ten_megabytes_in_one_text_are_cut_and_counted(encoder: Encoder, text: str) -> None:
-    before = encoder.truncated
+    before = encoder.num_truncated
     vectors = encoder.encode([text, (text, text)])
     assert np.isfinite(vectors).all()
-    assert encoder.truncated == before + 2
+    assert encoder.num_truncated == before + 2

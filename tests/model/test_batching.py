@@ -31,7 +31,9 @@ def test_every_text_comes_once_and_whole(lengths: list[int], budget: int, size: 
     ends = np.cumsum(lengths)
     seen = []
     for batch in cut(lengths, budget, size):
-        for row, ids, length, start in zip(batch.rows, batch.token_ids, batch.lengths, batch.text_starts, strict=True):
+        for row, ids, length, start in zip(
+            batch.rows, batch.token_ids, batch.lengths, batch.segment_starts, strict=True
+        ):
             seen.append(int(row))
             assert ids[:length].tolist() == tokens.ids[ends[row] - lengths[row] : ends[row]].tolist()
             assert ids[length:].tolist() == [0] * (len(ids) - length)
@@ -85,7 +87,7 @@ def test_pieces_are_the_texts_in_order_as_many_as_budget_and_size_allow(
     tokens = tokens_of(lengths)
     cuts = list(pieces(tokens, token_budget=budget, batch_size=size))
     assert [row for piece in cuts for row in range(len(lengths))[piece.rows]] == list(range(len(lengths)))
-    for field in ("ids", "lengths", "text_starts"):
+    for field in ("ids", "lengths", "segment_starts"):
         joined = [value for piece in cuts for value in getattr(piece.tokens, field).tolist()]
         assert joined == getattr(tokens, field).tolist()
     for number, piece in enumerate(cuts):

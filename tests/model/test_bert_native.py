@@ -27,7 +27,7 @@ LANES = [library.lanes() for library in _runnable()]
 def tokens(*lengths: int) -> Tokens:
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 100, sum(lengths)).astype(np.int32)
-    return Tokens(ids, np.array(lengths, np.int32), np.array(lengths, np.int32) // 3, truncated=0)
+    return Tokens(ids, np.array(lengths, np.int32), np.array(lengths, np.int32) // 3, num_truncated=0)
 
 
 def compiled(encoder: Encoder, lanes: int) -> CompiledBert:
@@ -58,7 +58,7 @@ def test_texts_have_the_same_vectors_in_every_group(pair_directory: Path, lanes:
     for row, end in enumerate(ends):
         one = slice(row, row + 1)
         ids = together.ids[end - together.lengths[row] : end]
-        alone = bert.encode(Tokens(ids, together.lengths[one], together.text_starts[one], truncated=0))
+        alone = bert.encode(Tokens(ids, together.lengths[one], together.segment_starts[one], num_truncated=0))
         np.testing.assert_array_equal(vectors[one], alone)
     light = LightBert(encoder.config, encoder.weights)
     np.testing.assert_allclose(vectors, light.encode(together), rtol=0, atol=1e-5)

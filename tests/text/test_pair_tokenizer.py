@@ -1,4 +1,4 @@
-"""Token ids: the same as the tokenizers library makes of tokenizer.json, packed without padding."""
+"""Token ids equal those that the tokenizers library makes with tokenizer.json, packed without padding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpr_tiny_retriever import CheckpointError
 from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
 
-#: Whole characters only: half of one cannot be given to a tokenizer at all.
+#: Without surrogates: the tokenizers library refuses them.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 WORDS = st.lists(st.sampled_from(["the", "city", "river", "naïve", "日本", "x.y"]), max_size=40).map(" ".join)
 
@@ -34,7 +34,7 @@ def tokenizer(folder: Path) -> PairTokenizer:
 
 
 def reference(folder: Path, title: str, text: str, max_length: int) -> tuple[list[int], list[int]]:
-    """Ids and segments by the file's own rules, cut longest first."""
+    """Ids and segment ids by the tokenizers library, truncated longest first."""
     theirs = Tokenizer.from_file(str(folder / "tokenizer.json"))
     theirs.enable_truncation(max_length, strategy="longest_first")
     encoding = theirs.encode(title, text) if title.strip() else theirs.encode(text)
@@ -42,14 +42,14 @@ def reference(folder: Path, title: str, text: str, max_length: int) -> tuple[lis
 
 
 def ours(tokenizer: PairTokenizer, title: str, text: str, max_length: int) -> tuple[list[int], list[int]]:
-    tokens = tokenizer([(title, text)], max_length)
-    assert tokens.ids.dtype == tokens.lengths.dtype == tokens.text_starts.dtype == np.int32
-    return tokens.ids.tolist(), (np.arange(len(tokens.ids)) >= tokens.text_starts[0]).astype(int).tolist()
+    tokens = tokenizer.tokenize([(title, text)], max_length)
+    assert tokens.ids.dtype == tokens.lengths.dtype == tokens.segment_starts.dtype == np.int32
+    return tokens.ids.tolist(), (np.arange(len(tokens.ids)) >= tokens.segment_starts[0]).astype(int).tolist()
 
 
 @given(title=WORDS, text=WORDS, max_length=st.integers(3, 50))
 @settings(deadline=None)
-def test_pairs_are_cut_longest_first_as_by_the_library(
+def test_pairs_are_truncated_longest_first_as_by_the_library(
     folder: Path, tokenizer: PairTokenizer, title: str, text: str, max_length: int
 ) -> None:
     assert ours(tokenizer, title, text, max_length) == reference(folder, title, text, max_length)
@@ -60,34 +60,36 @@ def test_pairs_are_cut_longest_first_as_by_the_library(
 def test_any_text_gives_the_tokens_of_the_library(folder: Path, tokenizer: PairTokenizer, text: str) -> None:
     assert ours(tokenizer, "", text, 64) == reference(folder, "", text, 64)
     title, _ = reference(folder, "", text, 64)
-    if len(title) > 2:  # a title that leaves no tokens is no title
+    if len(title) > 2:  # a title without word pieces is no title
         assert ours(tokenizer, text, "river", 64) == reference(folder, text, "river", 64)
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), max_size=6), st.integers(3, 30))
 @settings(deadline=None)
-def test_many_are_tokenised_as_each_alone(
+def test_pairs_are_tokenized_together_as_one_by_one(
     tokenizer: PairTokenizer, pairs: list[tuple[str, str]], max_length: int
 ) -> None:
-    packed = tokenizer(pairs, max_length)
-    alone = [tokenizer([pair], max_length) for pair in pairs]
-    assert packed.ids.tolist() == [token for tokens in alone for token in tokens.ids]
-    assert packed.lengths.tolist() == [len(tokens.ids) for tokens in alone]
-    assert packed.text_starts.tolist() == [start for tokens in alone for start in tokens.text_starts]
-    assert packed.truncated == sum(tokens.truncated for tokens in alone)
+    together = tokenizer.tokenize(pairs, max_length)
+    separate = [tokenizer.tokenize([pair], max_length) for pair in pairs]
+    assert together.ids.tolist() == [token for tokens in separate for token in tokens.ids]
+    assert together.lengths.tolist() == [len(tokens.ids) for tokens in separate]
+    assert together.segment_starts.tolist() == [start for tokens in separate for start in tokens.segment_starts]
+    assert together.num_truncated == sum(tokens.num_truncated for tokens in separate)
 
 
 @pytest.mark.parametrize("length", [3, 4, 5, 16])
-def test_a_text_is_counted_as_cut_exactly_when_it_is(tokenizer: PairTokenizer, length: int) -> None:
-    assert tokenizer([("", "city " * (length - 2))], length).truncated == 0
-    assert tokenizer([("", "city " * (length - 1))], length).truncated == 1
+def test_a_text_is_counted_as_truncated_exactly_when_it_is(tokenizer: PairTokenizer, length: int) -> None:
+    assert tokenizer.tokenize([("", "city " * (length - 2))], length).num_truncated == 0
+    assert tokenizer.tokenize([("", "city " * (length - 1))], length).num_truncated == 1
     assert (
-        tokenizer([("", "city " * (length - 2)), ("the " * length, ""), ("the", "city " * length)], length).truncated
+        tokenizer.tokenize(
+            [("", "city " * (length - 2)), ("the " * length, ""), ("the", "city " * length)], length
+        ).num_truncated
         == 2
     )
 
 
-def test_the_segment_of_a_text_behind_a_title_is_a_setting(folder: Path) -> None:
+def test_the_segment_id_of_a_text_after_a_title_is_a_setting(folder: Path) -> None:
     without = load_tokenizer(folder, text_segment=0)
     assert ours(without, "the city", "river", 16)[1] == [0] * 6
     assert ours(load_tokenizer(folder), "the city", "river", 16)[1] == [0, 0, 0, 0, 1, 1]
@@ -103,22 +105,24 @@ def test_the_segment_of_a_text_behind_a_title_is_a_setting(folder: Path) -> None
         "the " * 700 + "riverrivercity" * 200,
     ],
 )
-def test_of_a_long_text_the_beginning_is_what_the_whole_would_give(
+def test_the_beginning_of_a_long_text_gives_the_tokens_of_the_whole_text(
     folder: Path, tokenizer: PairTokenizer, text: str
 ) -> None:
     for length in (3, 8, 40):
         assert ours(tokenizer, "", text, length) == reference(folder, "", text, length)
         assert ours(tokenizer, text, "city", length) == reference(folder, text, "city", length)
-        assert tokenizer([("", text)], length).truncated == 1
+        assert tokenizer.tokenize([("", text)], length).num_truncated == 1
 
 
-def test_a_text_is_cut_at_a_thousand_characters_a_token_and_counted(tokenizer: PairTokenizer) -> None:
-    tokens = tokenizer([("", " " * 8_000 + "the city")], 8)
+def test_a_thousand_characters_for_each_token_are_read_and_the_rest_counts_as_truncated(
+    tokenizer: PairTokenizer,
+) -> None:
+    tokens = tokenizer.tokenize([("", " " * 8_000 + "the city")], 8)
     assert tokens.ids.tolist() == [VOCABULARY.index("[CLS]"), VOCABULARY.index("[SEP]")]
-    assert tokens.truncated == 1
+    assert tokens.num_truncated == 1
 
 
-def test_the_cutting_and_padding_that_a_file_carries_are_ignored(folder: Path, tmp_path: Path) -> None:
+def test_truncation_and_padding_settings_in_a_tokenizer_file_are_ignored(folder: Path, tmp_path: Path) -> None:
     carried = Tokenizer.from_file(str(folder / "tokenizer.json"))
     carried.enable_truncation(4)
     carried.enable_padding(length=128)
@@ -130,7 +134,7 @@ def test_the_cutting_and_padding_that_a_file_carries_are_ignored(folder: Path, t
 
 @pytest.mark.parametrize("text", ["The CITY, naïve!", "日本 x.y 🗼", "[MASK] of the [SEP]"])
 @pytest.mark.parametrize("kind", ["BertTokenizer", "BertTokenizerFast", "DPRContextEncoderTokenizer", None])
-def test_vocab_txt_alone_makes_the_same_tokenizer(folder: Path, tmp_path: Path, text: str, kind: str | None) -> None:
+def test_vocab_txt_separate_makes_the_same_tokenizer(folder: Path, tmp_path: Path, text: str, kind: str | None) -> None:
     shutil.copy(folder / "vocab.txt", tmp_path)
     if kind:
         write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": kind, "do_lower_case": True})

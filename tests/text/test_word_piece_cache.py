@@ -1,4 +1,4 @@
-"""Word pieces by kept words: always those that the library gives for the whole text."""
+"""Cached word pieces equal those that the tokenizers library gives for the whole text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 
-from dpr_tiny_retriever.text import word_piece_cache as word_pieces
-from dpr_tiny_retriever.text.word_piece_cache import WordPieces
+from dpr_tiny_retriever.text.word_piece_cache import WordPieceCache
 
-#: What rules might trip over: words of the vocabulary, special tokens, controls, joined accents, rare blanks.
+#: Hard cases: special tokens, control characters, combining accents, rare whitespace.
 HARD = ["the", "City", "rivers", "[MASK]", "[mask]", "[", "MASK]", "\x00", "\x1c", "\x7f", "\xa0", "\u0301", "é", "İ"]
 HARD += [
     "\u200b",
@@ -39,7 +38,7 @@ HARD += [
 TEXT = st.lists(st.sampled_from(HARD) | st.characters(exclude_categories=["Cs"]), max_size=20).map("".join)
 
 
-def made(*, normalizer: object = None, pre_tokenizer: object = None) -> Tokenizer:
+def bert_tokenizer(*, normalizer: object = None, pre_tokenizer: object = None) -> Tokenizer:
     tokenizer = Tokenizer(WordPiece({word: row for row, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizer or BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizer or BertPreTokenizer()
@@ -47,12 +46,12 @@ def made(*, normalizer: object = None, pre_tokenizer: object = None) -> Tokenize
     return tokenizer
 
 
-def by_the_library(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+def by_library(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     return [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
 
 
-def by_words(pieces: WordPieces, texts: list[str]) -> list[list[int]]:
-    return [np.frombuffer(ids, np.int32).tolist() for ids in pieces(texts)]
+def by_cache(cache: WordPieceCache, texts: list[str]) -> list[list[int]]:
+    return [np.frombuffer(ids, np.int32).tolist() for ids in cache.tokenize(texts)]
 
 
 @pytest.mark.parametrize("clean", [True, False])
@@ -61,106 +60,102 @@ def by_words(pieces: WordPieces, texts: list[str]) -> list[list[int]]:
 @pytest.mark.parametrize("accents", [True, False, None])
 @given(texts=st.lists(TEXT, max_size=4))
 @settings(deadline=None, max_examples=25)
-def test_ids_are_the_librarys_for_any_text_and_setting_of_bert(
+def test_ids_equal_the_librarys_for_any_text_and_any_setting_of_bert(
     clean: bool, lower: bool, chinese: bool, accents: bool | None, texts: list[str]
 ) -> None:
-    tokenizer = made(
+    tokenizer = bert_tokenizer(
         normalizer=BertNormalizer(
             clean_text=clean, handle_chinese_chars=chinese, strip_accents=accents, lowercase=lower
         )
     )
-    pieces = WordPieces(tokenizer)
-    assert by_words(pieces, texts) == by_the_library(tokenizer, texts)
-    assert by_words(pieces, texts) == by_the_library(tokenizer, texts)  # of kept words, this time
+    cache = WordPieceCache(tokenizer)
+    assert by_cache(cache, texts) == by_library(tokenizer, texts)
+    assert by_cache(cache, texts) == by_library(tokenizer, texts)  # now from the cache
 
 
 @pytest.mark.parametrize(
     ("normalizer", "pre_tokenizer"), [(Lowercase(), None), (None, Whitespace())], ids=["normalizer", "pre-tokenizer"]
 )
-def test_other_rules_are_the_librarys_own(normalizer: object, pre_tokenizer: object) -> None:
-    tokenizer = made(normalizer=normalizer, pre_tokenizer=pre_tokenizer)
+def test_tokenizers_with_other_rules_are_left_to_the_library(normalizer: object, pre_tokenizer: object) -> None:
+    tokenizer = bert_tokenizer(normalizer=normalizer, pre_tokenizer=pre_tokenizer)
     texts = ["The City, naïve rivers", "x.y the--city"]
-    assert by_words(WordPieces(tokenizer), texts) == by_the_library(tokenizer, texts)
+    assert by_cache(WordPieceCache(tokenizer), texts) == by_library(tokenizer, texts)
 
 
-def test_an_added_token_that_cleaned_words_form_is_found() -> None:
-    tokenizer = made()
+def test_an_added_token_that_spans_normalized_words_is_found() -> None:
+    tokenizer = bert_tokenizer()
     tokenizer.add_tokens([AddedToken("the city", normalized=True, special=False)])
     texts = ["THE CITY", "in The City of rivers"]
-    expected = by_the_library(tokenizer, texts)
+    expected = by_library(tokenizer, texts)
     assert tokenizer.token_to_id("the city") in expected[0]
-    assert by_words(WordPieces(tokenizer), texts) == expected
+    assert by_cache(WordPieceCache(tokenizer), texts) == expected
 
 
-def test_the_library_is_asked_for_each_word_once_and_words_are_forgotten_when_they_are_many(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    tokenizer = made()
+class RecordingTokenizer:
+    """A tokenizer that records the texts it encodes."""
 
-    class Asked:
-        """The tokenizer, with a note of what it was asked."""
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.texts: list[str] = []
 
-        def __init__(self) -> None:
-            self.texts: list[str] = []
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.tokenizer, name)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(tokenizer, name)
+    def encode_batch_fast(self, texts: list[str], **options: bool) -> object:
+        self.texts += texts
+        return self.tokenizer.encode_batch_fast(texts, **options)
 
-        def encode_batch_fast(self, texts: list[str], **options: bool) -> object:
-            self.texts += texts
-            return tokenizer.encode_batch_fast(texts, **options)
+    def encode(self, text: str, **options: bool) -> object:
+        self.texts.append(text)
+        return self.tokenizer.encode(text, **options)
 
-        def encode(self, text: str, **options: bool) -> object:
-            self.texts.append(text)
-            return tokenizer.encode(text, **options)
 
-    asked = Asked()
-    pieces = WordPieces(asked)  # type: ignore[arg-type]
+def test_the_library_encodes_each_word_once_until_the_cache_is_full() -> None:
+    tokenizer = bert_tokenizer()
+    recording = RecordingTokenizer(tokenizer)
+    cache = WordPieceCache(recording, max_words=3)  # type: ignore[arg-type]
     endless = "river" * 10
-    for _ in range(2):
-        assert by_words(pieces, ["the city, the river", endless]) == by_the_library(
-            tokenizer, ["the city, the river", endless]
-        )
-    assert sorted(asked.texts) == [",", "city", "river", endless, endless, "the"]
-    monkeypatch.setattr(word_pieces, "_MOST", 3)
-    pieces(["the"])
-    assert asked.texts[-1] == "the"
+    texts = ["the city, the river", endless]
+    assert by_cache(cache, texts) == by_library(tokenizer, texts)
+    assert sorted(recording.texts) == [",", "city", "river", endless, "the"]
+    assert len(cache) == 4  # more than three: the next texts find it empty
+    recording.texts.clear()
+    assert by_cache(cache, ["the", endless]) == by_library(tokenizer, ["the", endless])
+    assert by_cache(cache, ["the", endless]) == by_library(tokenizer, ["the", endless])
+    assert recording.texts == ["the", endless, endless]
+    assert len(cache) == 1
 
 
-def test_many_threads_get_their_own_texts_while_words_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_pieces, "_MOST", 4)
-    tokenizer = made()
-    pieces = WordPieces(tokenizer)
+def test_threads_get_the_ids_of_their_own_texts_while_the_cache_starts_anew() -> None:
+    tokenizer = bert_tokenizer()
+    cache = WordPieceCache(tokenizer, max_words=4)
     texts = [f"{first} {second} {number % 7}" for number, first in enumerate(VOCABULARY) for second in VOCABULARY[-9:]]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda text: by_words(pieces, [text])[0], texts))
-    assert found == by_the_library(tokenizer, texts)
+        ids = list(pool.map(lambda text: by_cache(cache, [text])[0], texts))
+    assert ids == by_library(tokenizer, texts)
 
 
-def test_words_of_the_vocabulary_are_kept_by_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = made()
-    pieces = WordPieces(tokenizer)
-    monkeypatch.setattr(pieces, "_asked", lambda texts: [b""] * len(texts))
-    assert by_words(pieces, ["city"]) == [[]]
-    pieces = WordPieces(tokenizer)
-    pieces.warm_up()
-    monkeypatch.setattr(pieces, "_asked", lambda texts: [b""] * len(texts))
-    assert by_words(pieces, ["the city"]) == by_the_library(tokenizer, ["the city"])
+def test_a_warm_up_caches_the_words_of_the_vocabulary() -> None:
+    tokenizer = bert_tokenizer()
+    recording = RecordingTokenizer(tokenizer)
+    cache = WordPieceCache(recording)  # type: ignore[arg-type]
+    cache.warm_up()
+    assert by_cache(cache, ["the city"]) == by_library(tokenizer, ["the city"])
+    assert recording.texts == []
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
-def test_what_a_warm_up_keeps_is_the_librarys(lowercase: bool) -> None:
-    tokenizer = made(normalizer=BertNormalizer(lowercase=lowercase))
+def test_words_cached_by_a_warm_up_have_the_librarys_ids(lowercase: bool) -> None:
+    tokenizer = bert_tokenizer(normalizer=BertNormalizer(lowercase=lowercase))
     tokenizer.model.max_input_chars_per_word = 4
-    pieces = WordPieces(tokenizer)
-    pieces.warm_up()
+    cache = WordPieceCache(tokenizer)
+    cache.warm_up()
     words = list(tokenizer.get_vocab())
-    assert by_the_library(tokenizer, ["river"]) == [[tokenizer.token_to_id("[UNK]")]]  # longer than four
-    assert by_words(pieces, words) == by_the_library(tokenizer, words)
+    assert by_library(tokenizer, ["river"]) == [[tokenizer.token_to_id("[UNK]")]]  # longer than four characters
+    assert by_cache(cache, words) == by_library(tokenizer, words)
 
 
-def test_other_rules_keep_nothing_at_a_warm_up() -> None:
-    tokenizer = made(pre_tokenizer=Whitespace())
-    pieces = WordPieces(tokenizer)
-    pieces.warm_up()
-    assert not pieces._kept
+def test_a_warm_up_caches_nothing_for_tokenizers_with_other_rules() -> None:
+    cache = WordPieceCache(bert_tokenizer(pre_tokenizer=Whitespace()))
+    cache.warm_up()
+    assert len(cache) == 0

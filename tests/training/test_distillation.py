@@ -56,11 +56,13 @@ def test_stored_tokens_are_those_of_encoding(small_pair: DualEncoder) -> None:
     examples = stored(small_pair)
     rows = np.array([2, -1, 0])
     padded = examples.passages.padded(rows)
-    expected = small_pair.passage_encoder.tokenizer([("City", "the city of the river"), ("Title", "a tower")], 16)
+    expected = small_pair.passage_encoder.tokenizer.tokenize(
+        [("City", "the city of the river"), ("Title", "a tower")], 16
+    )
     assert padded.lengths.tolist() == [expected.lengths[0], 1, expected.lengths[1]]
     found = [padded.token_ids[row, : padded.lengths[row]].tolist() for row in (0, 2)]
     assert [*found[0], *found[1]] == expected.ids.tolist()
-    assert padded.text_starts[[0, 2]].tolist() == expected.text_starts.tolist()
+    assert padded.segment_starts[[0, 2]].tolist() == expected.segment_starts.tolist()
     assert examples.passages.padded(rows, 4).token_ids.shape == (3, 4)
     assert padded.token_ids.shape[1] % LENGTH_STEP == 0
 
@@ -230,10 +232,10 @@ def test_words_left_out_leave_the_special_tokens(small_pair: DualEncoder) -> Non
             assert [after[0], after[-1]] == [before[0], before[-1]]
             rest = iter(before)
             assert all(token in rest for token in after)  # in their order
-            start = whole.text_starts[row]
+            start = whole.segment_starts[row]
             if start < whole.lengths[row]:  # the text still begins behind the title's [SEP]
-                assert found.token_ids[row, found.text_starts[row] - 1] == before[start - 1]
+                assert found.token_ids[row, found.segment_starts[row] - 1] == before[start - 1]
             else:
-                assert found.text_starts[row] >= found.lengths[row]
+                assert found.segment_starts[row] >= found.lengths[row]
     words = sum(len(set(examples.passages.tokens(row).tolist())) for row in range(4)) * 20
     assert 0.2 * words < left_out < 0.6 * words
