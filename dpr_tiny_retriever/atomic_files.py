@@ -137,8 +137,3 @@ def _flush(path: Path) -> None:
     """Force a file to disk before it, or its folder, gets its name: a power cut must not leave empty files."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
-
-
-def user_cache(name: str) -> Path:
-    """The folder of that name in the user's cache, where the platform's convention puts it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dpr-tiny-retriever" / name

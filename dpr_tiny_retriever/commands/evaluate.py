@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpr_tiny_retriever.atomic_files import user_cache
+from dpr_tiny_retriever.cache_folders import user_cache
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_tiny_retriever.atomic_files import user_cache
+from dpr_tiny_retriever.cache_folders import user_cache
 from dpr_tiny_retriever.data.text_files import Text, read_folder, read_python_reference
 
 if TYPE_CHECKING:
