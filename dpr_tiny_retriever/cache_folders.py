@@ -48,11 +48,14 @@ def clear_cache_folders() -> list[CacheFolder]:
 
 
 def _root() -> Path:
-    # Without appauthor=False, the path on Windows would hold the name twice.
-    root = platformdirs.user_cache_path("dpr-tiny-retriever", appauthor=False)
-    if not root.is_absolute():  # "~" stays as it is where there is no home folder
+    try:
+        # Without appauthor=False, the path on Windows would hold the name twice.
+        root = platformdirs.user_cache_path("dpr-tiny-retriever", appauthor=False)
+    except RuntimeError:  # of newer versions of platformdirs; older ones leave "~" as it is
+        root = None
+    if root is None or not root.is_absolute():
         raise FileNotFoundError(
-            f"found no home folder, and the cache folder {root} is not absolute; expected a place to keep files in: "
+            "found neither a home folder nor a cache folder of the user; expected a place to keep files in: "
             "set HOME or XDG_CACHE_HOME to an absolute path"
         )
     return root

@@ -45,7 +45,8 @@ def test_clearing_removes_everything_and_follows_no_link(cache: Path, tmp_path: 
 
 def test_without_a_home_folder_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "~")  # as it stays for a user whom the system does not know, as in many containers
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)  # a user whom the system does not know, as in many containers
     assert cache_folders() == []
     with pytest.raises(FileNotFoundError, match="set HOME or XDG_CACHE_HOME to an absolute path"):
         user_cache("search")
