@@ -6,13 +6,16 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
-from dpr_tiny_retriever.checkpoints.hub import resolve
 from dpr_tiny_retriever.encoder import Encoder, absolute_model, load_encoders
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.passage import PassageLike, as_queries
-from dpr_tiny_retriever.types import Model, Pooling, Precision, Similarity, Vectors
+from dpr_tiny_retriever.types import Model, Similarity, Vectors
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class DualEncoder:
@@ -38,43 +41,34 @@ class DualEncoder:
         self._origin: dict[str, Any] | None = None
 
     @classmethod
+    @spell_out_options
     def from_pretrained(
         cls,
         model: Model = None,
         *,
         query_model: Model = None,
         passage_model: Model = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
         max_query_length: int | None = None,
         max_passage_length: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        device: str | None = None,
-        precision: Precision = "float32",
+        **options: Unpack[LoadOptions],
     ) -> DualEncoder:
         """Load a pair: a preset, a folder or hub id with both sides, one model for both, or two models by name.
 
-        With nothing named, the bundled pair. Lengths are in tokens, special tokens included; they, pooling ("pooler",
-        "cls", "mean") and normalize replace what the models say; device and precision are as in Encoder(). Raises
-        ModelNotFoundError where a model cannot be had, CheckpointError where it cannot be used, ValueError where two
-        models are no pair.
+        With nothing named, the bundled pair. Lengths are in tokens, special tokens included (None: what the models
+        say); the options are LoadOptions'. Raises ModelNotFoundError where a model cannot be had, CheckpointError where
+        it cannot be used, ValueError where two models are no pair.
         """
+        own = ("model", "query_model", "passage_model", "max_query_length", "max_passage_length")
+        complete = complete_options(options, own)
         named = query_model is not None
         if named != (passage_model is not None) or (named and model is not None):
             given = {"model": model, "query_model": query_model, "passage_model": passage_model}
             found = " and ".join(name for name, value in given.items() if value is not None)
             raise ValueError(f"found {found}; expected model alone, or query_model and passage_model together")
-        where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device, "precision": precision}
         encoders = load_encoders(
-            {
-                "query": resolve(query_model if named else model, "query", token=token, **where),
-                "passage": resolve(passage_model if named else model, "passage", token=token, **where),
-            },
+            {"query": query_model if named else model, "passage": passage_model if named else model},
             {"query": max_query_length, "passage": max_passage_length},
-            **how,
+            complete,
         )
         pair = cls(encoders["query"], encoders["passage"])
         pair._origin = {
@@ -83,9 +77,9 @@ class DualEncoder:
             "passage_model": absolute_model(passage_model),
             "max_query_length": max_query_length,
             "max_passage_length": max_passage_length,
-            **where,
-            **how,
+            **options,
         }
+        pair._origin.pop("token", None)  # a pickle holds no secret
         return pair
 
     @property

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -19,15 +19,19 @@ from tqdm.auto import tqdm
 from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from dpr_tiny_retriever.checkpoints.hub import Source, resolve
+from dpr_tiny_retriever.checkpoints.hub import resolve
 from dpr_tiny_retriever.checkpoints.presets import DEFAULT_MAX_LENGTH
 from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
 from dpr_tiny_retriever.errors import CheckpointError
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, tensors_of
 from dpr_tiny_retriever.model.runner import Forward
 from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
-from dpr_tiny_retriever.types import Model, Pooling, Precision, Side, Similarity, Vectors
+from dpr_tiny_retriever.types import BackendName, Model, Precision, Side, Similarity, Vectors
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
 
@@ -51,15 +55,14 @@ class Encoder:
         *,
         max_length: int,
         similarity: Similarity = "dot",
+        backend: BackendName = "auto",
+        threads: int | None = None,
         device: str | None = None,
         precision: Precision = "float32",
     ) -> None:
         """Make an encoder of float32 arrays; max_length is in tokens, special tokens included.
 
-        device is where many texts are encoded, by TensorFlow's name for it, such as "/CPU:0"; None: on a GPU if
-        TensorFlow sees one. precision "bfloat16" is faster for many texts and deep models where the processor has
-        instructions for it; vectors then have a cosine above 0.999 to the exact ones, and few texts, such as questions,
-        are encoded in float32 still.
+        backend, threads, device and precision are as in LoadOptions.
         """
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
@@ -71,37 +74,26 @@ class Encoder:
         self.tokenizer = tokenizer
         self.max_length = _checked_length(max_length, config)
         self.similarity: Similarity = similarity
-        self._forward = Forward(config, weights, device=device, precision=precision)
+        self._forward = Forward(config, weights, backend=backend, threads=threads, device=device, precision=precision)
         self._origin: dict[str, Any] | None = None
         self._num_truncated = 0
         self._warm = False
         self._lock = threading.Lock()
 
     @classmethod
+    @spell_out_options
     def from_pretrained(
-        cls,
-        model: Model = None,
-        *,
-        side: Side,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        max_length: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        device: str | None = None,
-        precision: Precision = "float32",
+        cls, model: Model = None, *, side: Side, max_length: int | None = None, **options: Unpack[LoadOptions]
     ) -> Encoder:
         """Load one side of a preset, a directory or a hub id (None: the bundled pair).
 
-        max_length, pooling ("pooler", "cls", "mean") and normalize replace what the model says; device and
-        precision are as in Encoder(). Raises ModelNotFoundError where it cannot be had, CheckpointError where it
-        cannot be used.
+        max_length is in tokens, special tokens included (None: what the model says); the options are LoadOptions'.
+        Raises ModelNotFoundError where the model cannot be had, CheckpointError where it cannot be used.
         """
-        where: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
-        how: dict[str, Any] = {"pooling": pooling, "normalize": normalize, "device": device, "precision": precision}
-        encoder = load_encoders({side: resolve(model, side, token=token, **where)}, {side: max_length}, **how)[side]
-        encoder._origin = {"model": absolute_model(model), "side": side, "max_length": max_length, **where, **how}
+        complete = complete_options(options, own=("model", "side", "max_length"))
+        encoder = load_encoders({side: model}, {side: max_length}, complete)[side]
+        encoder._origin = {"model": absolute_model(model), "side": side, "max_length": max_length, **options}
+        encoder._origin.pop("token", None)  # a pickle holds no secret
         return encoder
 
     @property
@@ -238,30 +230,36 @@ class Encoder:
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
         if self._origin is not None:
             return functools.partial(Encoder.from_pretrained, **self._origin), ()
-        how: dict[str, Any] = {"device": self._forward.device, "precision": self._forward.precision}
+        forward = self._forward
+        how: dict[str, Any] = {"backend": forward.backend, "threads": forward.threads}
+        how |= {"device": forward.device, "precision": forward.precision}
         parts = (self.config, self.weights, self.tokenizer)
         return functools.partial(Encoder, max_length=self.max_length, similarity=self.similarity, **how), parts
 
 
 def load_encoders(
-    sources: Mapping[Side, Source],
-    max_lengths: Mapping[Side, int | None],
-    *,
-    pooling: Pooling | None,
-    normalize: bool | None,
-    device: str | None,
-    precision: Precision,
+    models: Mapping[Side, Model], max_lengths: Mapping[Side, int | None], options: LoadOptions
 ) -> dict[Side, Encoder]:
-    """Load the sides asked for; sides that lie in one folder share weights and graph."""
-    if pooling not in (None, "pooler", "cls", "mean"):
-        raise ValueError(f"pooling is {pooling!r}; expected 'pooler', 'cls', 'mean' or None for what the model says")
+    """Load the sides asked for; sides that lie in one folder share weights and graph. The options are complete."""
+    sources = {
+        side: resolve(
+            model,
+            side,
+            revision=options["revision"],
+            token=options["token"],
+            local_files_only=options["local_files_only"],
+        )
+        for side, model in models.items()
+    }
     loaded: dict[Path, tuple[Checkpoint, Encoder]] = {}
     encoders: dict[Side, Encoder] = {}
     for side, source in sources.items():
         preset = source.preset
         if source.directory not in loaded:
             checkpoint = read_checkpoint(
-                source.directory, pooling=pooling or (preset.pooling if preset else None), normalize=normalize
+                source.directory,
+                pooling=options["pooling"] or (preset.pooling if preset else None),
+                normalize=options["normalize"],
             )
             segment = preset.text_segment if preset else checkpoint.text_segment
             encoder = Encoder(
@@ -271,8 +269,10 @@ def load_encoders(
                 max_length=checkpoint.config.max_position_embeddings,
                 similarity=(preset.similarity if preset else checkpoint.similarity)
                 or ("cosine" if checkpoint.config.normalize else "dot"),
-                device=device,
-                precision=precision,
+                backend=options["backend"],
+                threads=options["threads"],
+                device=options["device"],
+                precision=options["precision"],
             )
             loaded[source.directory] = checkpoint, encoder
         checkpoint, encoder = loaded[source.directory]

@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 from typing_extensions import assert_type
 
 from dpr_tiny_retriever import CheckpointError, DualEncoder, Encoder, MissingExtraError, ModelNotFoundError, Passage
+from dpr_tiny_retriever.load_options import LoadOptions
 
 pair = DualEncoder.from_pretrained()
 pair = DualEncoder.from_pretrained("nlpconnect-L2", revision="main", token="hf_...", local_files_only=True)
 pair = DualEncoder.from_pretrained(Path("pair"), token=False, pooling="mean", normalize=True)
 pair = DualEncoder.from_pretrained(query_model="owner/query", passage_model=Path("passage"))
+pair = DualEncoder.from_pretrained("pair", backend="native", threads=2, device="/CPU:0", precision="bfloat16")
 pair = DualEncoder.from_pretrained("pair", max_query_length=32, max_passage_length=128)
+
+options: LoadOptions = {"backend": "numpy", "threads": None}
+pair = DualEncoder.from_pretrained("pair", **options)
 
 assert_type(pair, DualEncoder)
 assert_type(pair.embedding_dim, int)
@@ -54,6 +59,8 @@ errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, Miss
 
 # What must not pass: an ignored error that does not occur is itself an error.
 DualEncoder.from_pretrained("pair", pooling="max")  # type: ignore[arg-type]
+DualEncoder.from_pretrained("pair", backend="torch")  # type: ignore[arg-type]
+DualEncoder.from_pretrained("pair", batch_size=3)  # type: ignore[call-arg]
 DualEncoder.from_pretrained("pair", "other")  # type: ignore[call-arg]
 Encoder.from_pretrained("pair")  # type: ignore[call-arg]
 Encoder.from_pretrained("pair", side="document")  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from dpr_tiny_retriever.model.bert_native import CompiledBert, libraries
 from dpr_tiny_retriever.model.bert_numpy import LightBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
-from dpr_tiny_retriever.types import Precision, Vectors
+from dpr_tiny_retriever.types import BackendName, Precision, Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class Forward:
         config: BertConfig,
         weights: BertWeights,
         *,
+        backend: BackendName = "auto",
+        threads: int | None = None,
         device: str | None = None,
         precision: Precision = "float32",
     ) -> None:
@@ -67,10 +69,14 @@ class Forward:
             raise ValueError("pooling is 'pooler', but these weights have none; expected one, or 'cls' or 'mean'")
         self._config = config
         self._weights = weights
+        self.backend: BackendName = backend
+        self.threads = threads
         self.device = device
         self.precision: Precision = precision
-        fitting = libraries(config)
-        if not fitting:
+        fitting = libraries(config) if backend in ("auto", "native") else []
+        if backend == "native" and not fitting:
+            raise ValueError("backend is 'native', but no compiled library fits this processor and model")
+        if not fitting and backend == "auto":
             logger.info("no compiled library fits this processor and model: numpy and TensorFlow encode instead")
         self._compiled = CompiledBert(fitting[0], config, weights) if fitting else None
         self._light = self._compiled or LightBert(config, weights)
@@ -140,26 +146,31 @@ class Forward:
     @functools.cached_property
     def _without_graph(self) -> bool:
         """Whether the compiled library does all."""
+        if self.backend in ("native", "numpy"):
+            return True
         return self._compiled is not None and self.precision == "float32" and _is_cpu(self.device)
 
     def _tasks(self, vectors: Vectors, tokens: Tokens, batch_size: int | None) -> Iterator[_Task]:
         cost = self._config.cost
         if self._without_graph:
-            assert self._compiled is not None
             budget = max(int(_PIECE / cost), _LEAST_PIECE)
             for piece in pieces(tokens, token_budget=budget, batch_size=batch_size):
-                yield functools.partial(_encode_piece, vectors, self._compiled, piece)
+                yield functools.partial(_encode_piece, vectors, self._light, piece)
         else:
             budget, limit = max(int(_TOKENS / cost), _LEAST_TOKENS), self._config.max_position_embeddings
             for batch in batches(tokens, limit=limit, token_budget=budget, batch_size=batch_size):
                 yield functools.partial(_encode_batch, vectors, self.graph(), batch)
 
     def _threads(self) -> int:
+        if self.threads is not None:
+            return self.threads
         # For the graph one more than processors, so that none is idle while a thread readies its next batch.
         return processors() if self._without_graph else min(processors() + 1, 9)
 
     def _is_little(self, tokens: Tokens) -> bool:
         """Whether one thread takes no longer, what has to be loaded for the graph included."""
+        if self.backend == "tensorflow":
+            return False
         cost = len(tokens.ids) * self._config.cost
         if self._compiled is not None and (cost <= _PIECE or len(tokens.lengths) == 1):
             return True
@@ -192,8 +203,8 @@ def _has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _encode_piece(vectors: Vectors, compiled: CompiledBert, piece: Piece) -> int:
-    compiled.encode_into(vectors[piece.rows], piece.tokens)
+def _encode_piece(vectors: Vectors, bert: CompiledBert | LightBert, piece: Piece) -> int:
+    vectors[piece.rows] = bert.encode(piece.tokens)
     return len(piece.tokens.lengths)
 
 
