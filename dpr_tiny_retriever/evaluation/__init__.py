@@ -5,10 +5,9 @@ Needs the extra `eval`. Names are imported when first used, so that importing th
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from dpr_tiny_retriever.errors import MissingExtraError
+from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.answer_matching import has_answer
@@ -31,21 +30,24 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, approximate_search, exact_search
     from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, System
 
-_HOMES = {
-    "data.answer_matching": ("has_answer",),
-    "retrieval.embedding_cache": ("EmbeddingCache",),
-    "evaluation.model_index": ("write_card",),
-    "data.corpus": ("Corpus",),
-    "data.datasets": ("Dataset", "load_dataset"),
-    "evaluation.measures": ("measure",),
-    "evaluation.plot": ("write_plot",),
-    "data.records": ("DataError",),
-    "evaluation.report": ("as_json", "as_markdown", "print_report", "worst", "write_results", "write_run_files"),
-    "evaluation.run": ("Evaluation", "Result", "evaluate"),
-    "retrieval.nearest_neighbours": ("Hits", "approximate_search", "exact_search"),
-    "retrieval.retrievers": ("BM25", "Dense", "System"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "data.answer_matching": ("has_answer",),
+        "retrieval.embedding_cache": ("EmbeddingCache",),
+        "evaluation.model_index": ("write_card",),
+        "data.corpus": ("Corpus",),
+        "data.datasets": ("Dataset", "load_dataset"),
+        "evaluation.measures": ("measure",),
+        "evaluation.plot": ("write_plot",),
+        "data.records": ("DataError",),
+        "evaluation.report": ("as_json", "as_markdown", "print_report", "worst", "write_results", "write_run_files"),
+        "evaluation.run": ("Evaluation", "Result", "evaluate"),
+        "retrieval.nearest_neighbours": ("Hits", "approximate_search", "exact_search"),
+        "retrieval.retrievers": ("BM25", "Dense", "System"),
+    },
+    extra="eval",
+)
 
 __all__ = [
     "BM25",
@@ -73,21 +75,3 @@ __all__ = [
     "write_results",
     "write_run_files",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(f"dpr_tiny_retriever.{_HOME_OF[name]}")
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("dpr_tiny_retriever"):
-            raise
-        raise MissingExtraError(
-            f"evaluation needs {error.name}, which is not installed; run: pip install 'dpr-tiny-retriever[eval]'"
-        ) from error
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME_OF])

@@ -5,10 +5,9 @@ Needs the extra `train`. Names are imported when first used, so that importing t
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from dpr_tiny_retriever.errors import MissingExtraError
+from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.examples import Broken, Example, read_examples, write_examples
@@ -18,15 +17,18 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.training.settings import Settings
     from dpr_tiny_retriever.training.trainer import Run, train
 
-_HOMES = {
-    "data.examples": ("Broken", "Example", "read_examples", "write_examples"),
-    "training.distillation": ("Distillation", "Teacher"),
-    "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
-    "training.settings": ("Settings",),
-    "training.initialisation": ("NewModel", "grow", "load_start", "new_pair"),
-    "training.trainer": ("Run", "train"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "data.examples": ("Broken", "Example", "read_examples", "write_examples"),
+        "training.distillation": ("Distillation", "Teacher"),
+        "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
+        "training.settings": ("Settings",),
+        "training.initialisation": ("NewModel", "grow", "load_start", "new_pair"),
+        "training.trainer": ("Run", "train"),
+    },
+    extra="train",
+)
 
 __all__ = [
     "Broken",
@@ -47,17 +49,3 @@ __all__ = [
     "train",
     "write_examples",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = importlib.import_module(f"dpr_tiny_retriever.{_HOME_OF[name]}")
-    except ImportError as error:
-        if error.name and error.name.startswith("dpr_tiny_retriever"):
-            raise
-        raise MissingExtraError(
-            f"training needs the module {error.name}; install it with pip install 'dpr-tiny-retriever[train]'"
-        ) from error
-    return getattr(module, name)

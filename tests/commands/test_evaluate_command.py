@@ -179,7 +179,7 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_
     result = run("--data", tmp_path, "--baseline", "bm25")
     assert isinstance(result.exception, MissingExtraError)
     assert str(result.exception) == (
-        "evaluation needs bm25s, which is not installed; run: pip install 'dpr-tiny-retriever[eval]'"
+        'evaluation needs bm25s, which is not installed; run: pip install "dpr-tiny-retriever[eval]"'
     )
 
 
