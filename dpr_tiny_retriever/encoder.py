@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.atomic_files import replaced_folder
@@ -27,6 +26,7 @@ from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, tensors_of
 from dpr_tiny_retriever.model.runner import Forward
 from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
+from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
 from dpr_tiny_retriever.types import BackendName, Model, Precision, Side, Similarity, Vectors
 
@@ -192,7 +192,7 @@ class Encoder:
         save_tokenizer(self.tokenizer, folder, self.max_length)
 
     def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
-        shown = len(pairs) > _LONG_WORK if show_progress is None else show_progress
+        shown = (show_progress is not None or len(pairs) > _LONG_WORK) and is_bar_shown(show_progress)
         if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
             _check_batch_size(batch_size)
             tokens = self.tokenizer.tokenize(pairs, self.max_length)
@@ -209,7 +209,7 @@ class Encoder:
         self, pairs: Iterator[tuple[str, str]], batch_size: int | None, shown: bool, total: int | None
     ) -> Iterator[Vectors]:
         _check_batch_size(batch_size)
-        with tqdm(total=total, unit=" texts", disable=not shown) as progress:
+        with progress_bar(total=total, unit=" texts", show_progress=shown) as progress:
             yield from self._forward(self._tokens(pairs), batch_size=batch_size, done=progress.update)
 
     def _tokens(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.corpus import Corpus, Distinct, blocks
+from dpr_tiny_retriever.progress import progress_bar
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
@@ -61,7 +61,7 @@ class EmbeddingCache:
         """Vectors [u, dim] of the distinct passages of a corpus."""
         folder = self._folder(encoder.passage_encoder)
         vectors = np.empty((len(distinct.first), encoder.embedding_dim), np.float32)
-        with tqdm(total=len(vectors), unit=" passages", disable=not show_progress) as progress:
+        with progress_bar(total=len(vectors), unit=" passages", show_progress=show_progress) as progress:
             for part in _shards(distinct, corpus.parts(), self.shard_size):
                 rows = distinct.first[part]
                 vectors[part] = _shard(

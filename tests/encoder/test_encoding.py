@@ -112,8 +112,13 @@ def test_short_models_shorten_the_usual_lengths(tmp_path: Path) -> None:
     assert (small.query_encoder.max_length, small.passage_encoder.max_length) == (32, 32)
 
 
-def shown(encoder: Encoder, count: int, show_progress: bool | None) -> str:
-    screen = io.StringIO()
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(encoder: Encoder, count: int, show_progress: bool | None, *, terminal: bool = True) -> str:
+    screen = Screen() if terminal else io.StringIO()
     with contextlib.redirect_stderr(screen):
         encoder.encode(["the city"] * count, show_progress=show_progress)
     return screen.getvalue()
@@ -123,6 +128,22 @@ def test_progress_is_shown_for_long_work_or_when_asked_for(encoder: Encoder) -> 
     assert shown(encoder, 1, None) == shown(encoder, 1000, None) == shown(encoder, 2000, False) == ""
     assert "2000/2000" in shown(encoder, 2000, None)
     assert "3/3" in shown(encoder, 3, True)
+
+
+def test_no_progress_is_written_to_a_file_unless_asked_for(encoder: Encoder) -> None:
+    assert shown(encoder, 2000, None, terminal=False) == ""
+    assert "3/3" in shown(encoder, 3, True, terminal=False)
+
+
+def test_the_usual_switch_turns_progress_off(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert shown(encoder, 2000, None) == shown(encoder, 3, True) == ""
+
+
+def test_a_program_without_standard_error_encodes_long_work(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    assert encoder.encode(["the city"] * 1001).shape == (1001, 128)
+    assert encoder.encode(["the city"], show_progress=True).shape == (1, 128)
 
 
 @pytest.mark.usefixtures("no_library")
