@@ -28,7 +28,7 @@ def as_queries(queries: Iterable[str]) -> list[str]:
     for position, query in enumerate(checked):
         if not isinstance(query, str):
             raise TypeError(f"query {position} is {_found(query)}; expected str")
-        _refuse_surrogates(query, f"query {position}")
+        refuse_surrogates(query, f"query {position}")
     return checked
 
 
@@ -44,6 +44,19 @@ def iterated_passages(passages: Iterable[PassageLike]) -> Iterator[tuple[str, st
     """As as_passages, one passage at a time; what cannot be iterated over raises at once."""
     _refuse_single(passages, "passages")
     return (_as_pair(passage, position) for position, passage in enumerate(passages))
+
+
+def refuse_surrogates(text: str, where: str) -> None:
+    """Raise ValueError, which says where, for a text with half of a character: it is no valid Unicode."""
+    if text.isascii():  # a flag of the string: most texts cost nothing here
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{where} holds the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, half of a "
+            "character; expected valid Unicode: read the source with its encoding, or with errors='replace'"
+        ) from None
 
 
 def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
@@ -62,27 +75,15 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
         raise TypeError(f"the text of passage {position} is {_found(text)}; expected str")
     if title is not None and not isinstance(title, str):
         raise TypeError(f"the title of passage {position} is {_found(title)}; expected str or None")
-    _refuse_surrogates(text, f"the text of passage {position}")
+    refuse_surrogates(text, f"the text of passage {position}")
     if title:
-        _refuse_surrogates(title, f"the title of passage {position}")
+        refuse_surrogates(title, f"the title of passage {position}")
     return title or "", text
 
 
 def _refuse_single(values: object, what: str) -> None:
     if isinstance(values, (str, bytes, Passage, dict)) or not isinstance(values, Iterable):
         raise TypeError(f"{what} is {_found(values)}; expected a list (a single one goes into a list of one)")
-
-
-def _refuse_surrogates(text: str, where: str) -> None:
-    if text.isascii():  # a flag of the string: most texts cost nothing here
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{where} holds the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, half of a "
-            "character; expected valid Unicode: read the source with its encoding, or with errors='replace'"
-        ) from None
 
 
 def _found(value: object) -> str:

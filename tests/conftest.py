@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from model_folders import write_pair
+from training_data import records
 
 from dpr_tiny_retriever import DualEncoder, Encoder
 from dpr_tiny_retriever.model.bert_native import _fits, _runnable
@@ -41,6 +45,35 @@ def pair(pair_directory: Path) -> DualEncoder:
 @pytest.fixture(scope="session")
 def encoder(pair_directory: Path) -> Encoder:
     return Encoder.from_pretrained(pair_directory, side="passage")
+
+
+@pytest.fixture(scope="session")
+def write_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[dict[str, Any]]], Path]:
+    """Write records as DPR JSON."""
+
+    def write(found: list[dict[str, Any]]) -> Path:
+        path = tmp_path_factory.mktemp("data") / "train.json"
+        path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def data(write_data: Callable[[list[dict[str, Any]]], Path]) -> Path:
+    """24 examples as DPR JSON."""
+    return write_data(records())
+
+
+@pytest.fixture(scope="session")
+def small_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair of one layer, 16 wide, with random weights."""
+    return write_pair(tmp_path_factory.mktemp("small"), layers=1, width=16)
+
+
+@pytest.fixture(scope="session")
+def small_pair(small_directory: Path) -> DualEncoder:
+    return DualEncoder.from_pretrained(small_directory)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from dpr_tiny_retriever.data.answer_matching import answer_tokens
-from dpr_tiny_retriever.data.corpus import Corpus
+from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.data.records import DataError, Place, read_records, read_rows, text_field
 from dpr_tiny_retriever.data.records import field as record_field
 
@@ -38,11 +38,11 @@ class Dataset:
 
     name: str
     protocol: Protocol
-    corpus: Corpus
+    corpus: PassageStore
     query_ids: list[str]
     queries: list[str]
     relevant: list[dict[int, int]] | None = None
-    """Corpus row -> grade; above 0 is relevant. Negative rows are judged passages that a limit left out."""
+    """PassageStore row -> grade; above 0 is relevant. Negative rows are judged passages that a limit left out."""
     answers: list[list[str]] | None = None
     """Texts, any of which makes a passage that holds it a right one."""
     notes: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ def read_dpr_dev(path: Path, *, hard_negatives: int = 30) -> Dataset:
     """
     if hard_negatives < 0:
         raise ValueError(f"hard_negatives is {hard_negatives}; expected 0 or more")
-    corpus, query_ids, queries, relevant = Corpus(), list[str](), list[str](), list[dict[int, int]]()
+    corpus, query_ids, queries, relevant = PassageStore(), list[str](), list[str](), list[dict[int, int]]()
     corpus.begin_part(path)
     left_out: dict[str, list[Place]] = {"no positive": [], f"fewer than {hard_negatives} hard negatives": []}
     for number, (place, record) in enumerate(read_records(path), start=1):
@@ -134,7 +134,7 @@ def read_beir(folder: Path, *, split: str = "test", limit_passages: int | None =
     """
     judgments = _read_judgments(_either(folder, f"qrels/{split}.tsv"))
     texts = {query_id: text for query_id, text, _ in _beir_queries(folder) if query_id in judgments}
-    corpus = Corpus()
+    corpus = PassageStore()
     judged = {passage_id for grades in judgments.values() for passage_id in grades}
     rows = add_passages(corpus, _either(folder, "corpus.jsonl"), limit_passages, judged)
     missing, query_ids, relevant, unjudged = 0, list[str](), list[dict[int, int]](), list[Place]()
@@ -176,7 +176,7 @@ def read_answers(data: Path, questions: Path | None = None, *, limit_passages: i
     """
     if questions is None and not data.is_dir():
         raise ValueError(f"{data} holds passages, and no questions are given; expected a file of questions and answers")
-    corpus, query_ids, queries, answers = Corpus(), list[str](), list[str](), list[list[str]]()
+    corpus, query_ids, queries, answers = PassageStore(), list[str](), list[str](), list[list[str]]()
     add_passages(corpus, _either(data, "corpus.jsonl") if data.is_dir() else data, limit_passages)
     path = questions or _either(data, "answers.json")
     pairs = _question_pairs(path) if questions else _beir_question_pairs(data, path)
@@ -246,7 +246,7 @@ def _read_judgments(path: Path) -> dict[str, dict[str, tuple[int, Place]]]:
 
 
 def add_passages(
-    corpus: Corpus, path: Path, limit: int | None = None, wanted: set[str] | frozenset[str] = frozenset()
+    corpus: PassageStore, path: Path, limit: int | None = None, wanted: set[str] | frozenset[str] = frozenset()
 ) -> dict[str, int]:
     """Append the passages of a file; returns the rows of the wanted ids."""
     corpus.begin_part(path)

@@ -14,7 +14,7 @@ from typing import Any
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.datasets import ANSWERS, HARD_NEGATIVES, POSITIVES, QUESTION, read_beir
 from dpr_tiny_retriever.data.records import DataError, Place, read_records, text_field
-from dpr_tiny_retriever.passage import Passage
+from dpr_tiny_retriever.passage import Passage, refuse_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +133,13 @@ def _passage(context: Any, name: str, place: Place) -> Passage:
 
 
 def _refuse_surrogates(example: Example, place: Place) -> None:
-    passages = example.positives + example.hard_negatives
     try:
-        "".join([example.question, *example.answers, *(f"{p.title}{p.text}" for p in passages)]).encode()
-    except UnicodeEncodeError as error:
-        lone = ord(error.object[error.start])
-        raise DataError(place, f"a text holds the lone surrogate U+{lone:04X}; expected valid Unicode") from None
+        for text in (example.question, *example.answers):
+            refuse_surrogates(text, "a question or answer")
+        for passage in example.positives + example.hard_negatives:
+            refuse_surrogates(f"{passage.title}{passage.text}", "a passage")
+    except ValueError as error:
+        raise DataError(place, str(error)) from None
 
 
 def _record(example: Example) -> dict[str, Any]:
@@ -158,6 +159,4 @@ def _context(passage: Passage) -> dict[str, str]:
 def _beir_examples(folder: Path, split: str) -> Iterator[Example]:
     dataset = read_beir(folder, split=split)
     for question, grades in zip(dataset.queries, dataset.relevant or [], strict=True):
-        found = (dataset.corpus[row] for row, grade in grades.items() if grade > 0)
-        positives = tuple(Passage(passage.title or None, passage.text) for passage in found)
-        yield Example(question, positives)
+        yield Example(question, tuple(dataset.corpus[row] for row, grade in grades.items() if grade > 0))

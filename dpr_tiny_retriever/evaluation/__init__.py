@@ -11,8 +11,8 @@ from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.answer_matching import has_answer
-    from dpr_tiny_retriever.data.corpus import Corpus
     from dpr_tiny_retriever.data.datasets import Dataset, load_dataset
+    from dpr_tiny_retriever.data.passage_store import PassageStore
     from dpr_tiny_retriever.data.records import DataError
     from dpr_tiny_retriever.evaluation.measures import measure
     from dpr_tiny_retriever.evaluation.model_index import write_card
@@ -36,7 +36,7 @@ __getattr__, __dir__ = lazy_exports(
         "data.answer_matching": ("has_answer",),
         "retrieval.embedding_cache": ("EmbeddingCache",),
         "evaluation.model_index": ("write_card",),
-        "data.corpus": ("Corpus",),
+        "data.passage_store": ("PassageStore",),
         "data.datasets": ("Dataset", "load_dataset"),
         "evaluation.measures": ("measure",),
         "evaluation.plot": ("write_plot",),
@@ -51,13 +51,13 @@ __getattr__, __dir__ = lazy_exports(
 
 __all__ = [
     "BM25",
-    "Corpus",
     "DataError",
     "Dataset",
     "Dense",
     "EmbeddingCache",
     "Evaluation",
     "Hits",
+    "PassageStore",
     "Result",
     "System",
     "approximate_search",

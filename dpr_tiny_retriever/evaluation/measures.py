@@ -9,7 +9,7 @@ import ir_measures
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.data.corpus import blocks
+from dpr_tiny_retriever.data.passage_store import blocks
 from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits
 
 KS = (1, 5, 10, 20, 50, 100, 1000)

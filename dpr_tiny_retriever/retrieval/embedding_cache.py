@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpr_tiny_retriever.atomic_files import replaced_file
-from dpr_tiny_retriever.data.corpus import Corpus, Distinct, blocks
+from dpr_tiny_retriever.data.passage_store import PassageStore, UniquePassages, blocks
 from dpr_tiny_retriever.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class EmbeddingCache:
     def passages(
         self,
         encoder: DualEncoder,
-        corpus: Corpus,
-        distinct: Distinct,
+        corpus: PassageStore,
+        distinct: UniquePassages,
         *,
         batch_size: int | None = None,
         show_progress: bool = False,
@@ -82,7 +82,7 @@ class EmbeddingCache:
         return None if self.directory is None else self.directory / encoder.fingerprint()
 
 
-def _shards(distinct: Distinct, part_starts: list[int], size: int) -> Iterator[slice]:
+def _shards(distinct: UniquePassages, part_starts: list[int], size: int) -> Iterator[slice]:
     """Slices of the distinct passages that cross no boundary between the corpus's files."""
     bounds = [*np.searchsorted(distinct.first, part_starts).tolist(), len(distinct.first)]
     for start, stop in itertools.pairwise(bounds):

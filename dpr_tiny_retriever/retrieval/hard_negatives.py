@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.answer_matching import answer_tokens, has_answer
-from dpr_tiny_retriever.data.corpus import Corpus
 from dpr_tiny_retriever.data.datasets import add_passages
 from dpr_tiny_retriever.data.examples import Example
+from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, System
 
@@ -46,9 +46,9 @@ class Mining:
             raise ValueError(f"count is {self.count}; expected 1 or more")
 
 
-def read_corpus(paths: Iterable[Path]) -> Corpus:
+def read_corpus(paths: Iterable[Path]) -> PassageStore:
     """The passages of BEIR's corpus.jsonl or DPR's psgs.tsv, plain or .gz, on disk."""
-    corpus = Corpus()
+    corpus = PassageStore()
     for path in paths:
         add_passages(corpus, path)
     return corpus
@@ -73,7 +73,7 @@ def _mined(
 ) -> Iterator[Example]:
     if not examples:
         return
-    corpus = Corpus()
+    corpus = PassageStore()
     corpus.begin_part(Path("the corpus to mine"))
     rows: dict[tuple[str, str], int] = {}
     # The positives stand in the searched corpus too, so that each has a score that the margin is measured from.
@@ -99,7 +99,7 @@ def _chosen(
     found: NDArray[np.int32],
     scores: NDArray[np.float32],
     positives: set[int],
-    corpus: Corpus,
+    corpus: PassageStore,
     mining: Mining,
 ) -> list[Passage]:
     # A positive that is not among the found scores less than all of them.
@@ -117,7 +117,7 @@ def _chosen(
         rank += 1
         if rank < mining.ranks[0] or score > bound:
             continue
-        passage = Passage(corpus[row].title or None, corpus[row].text)
+        passage = corpus[row]
         if not has_answer(passage.text, answers):
             chosen.append(passage)
     return chosen

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from dpr_tiny_retriever.data.corpus import Distinct, blocks
+from dpr_tiny_retriever.data.passage_store import UniquePassages, blocks
 from dpr_tiny_retriever.model.runner import processors
 from dpr_tiny_retriever.types import Vectors
 
@@ -157,7 +157,7 @@ def kept_share(found: Hits, exact: Hits, k: int) -> float:
     return float(np.mean(shares))
 
 
-def expand(hits: Hits, distinct: Distinct) -> Hits:
+def expand(hits: Hits, distinct: UniquePassages) -> Hits:
     """Turn hits among the distinct passages into hits among all rows; copies come in corpus order."""
     if len(distinct.first) == len(distinct.of_row):
         return hits

@@ -15,7 +15,7 @@ import numpy as np
 from bm25s import BM25 as Bm25Index
 from bm25s.tokenization import Tokenized
 
-from dpr_tiny_retriever.data.corpus import Corpus, Distinct, blocks
+from dpr_tiny_retriever.data.passage_store import PassageStore, UniquePassages, blocks
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
@@ -60,7 +60,7 @@ class System(Protocol):
     @property
     def kind(self) -> Literal["dense", "bm25", "fusion"]: ...
 
-    def rank(self, queries: Sequence[str], corpus: Corpus, distinct: Distinct, k: int) -> Ranking:
+    def rank(self, queries: Sequence[str], corpus: PassageStore, distinct: UniquePassages, k: int) -> Ranking:
         """The k best of the distinct passages for each query; hits are numbered as distinct.first is."""
         ...
 
@@ -90,7 +90,7 @@ class Dense:
         self.batch_size = batch_size
         self.show_progress = show_progress
 
-    def rank(self, queries: Sequence[str], corpus: Corpus, distinct: Distinct, k: int) -> Ranking:
+    def rank(self, queries: Sequence[str], corpus: PassageStore, distinct: UniquePassages, k: int) -> Ranking:
         clock = Clock()
         passages = self.cache.passages(
             self.encoder, corpus, distinct, batch_size=self.batch_size, show_progress=self.show_progress
@@ -126,11 +126,14 @@ class BM25:
         """The words of a text that count."""
         return [word for word in self._words.findall(text.lower()) if word not in STOP_WORDS]
 
-    def rank(self, queries: Sequence[str], corpus: Corpus, distinct: Distinct, k: int) -> Ranking:
+    def rank(self, queries: Sequence[str], corpus: PassageStore, distinct: UniquePassages, k: int) -> Ranking:
         clock = Clock()
         vocabulary: dict[str, int] = {}
         documents = [
-            [vocabulary.setdefault(word, len(vocabulary)) for word in self.tokenize(f"{passage.title} {passage.text}")]
+            [
+                vocabulary.setdefault(word, len(vocabulary))
+                for word in self.tokenize(f"{passage.title or ''} {passage.text}")
+            ]
             for passage in corpus.passages(distinct.first)
         ]
         index = Bm25Index(k1=self.k1, b=self.b, method="lucene")

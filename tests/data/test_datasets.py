@@ -90,7 +90,7 @@ def test_a_gzip_file_needs_no_other_name_than_its_content(tmp_path: Path) -> Non
 def test_no_hard_negatives_are_read_where_none_are_asked_for(tmp_path: Path) -> None:
     bare = {"question": "one?", "positive_ctxs": [{"title": None, "text": "a"}]}
     dataset = load_dataset(write_dpr(tmp_path / "dev.json", bare), hard_negatives=0)
-    assert dataset.corpus[:] == [Passage("", "a")]
+    assert dataset.corpus[:] == [Passage(None, "a")]
 
 
 @pytest.mark.parametrize(

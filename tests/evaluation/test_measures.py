@@ -19,7 +19,7 @@ from haystack.components.evaluators.document_recall import RecallMode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr_tiny_retriever.evaluation import Corpus, Dataset, Evaluation, Hits, Result, measure, write_run_files
+from dpr_tiny_retriever.evaluation import Dataset, Evaluation, Hits, PassageStore, Result, measure, write_run_files
 from dpr_tiny_retriever.evaluation.measures import first_ranks, measure_first
 
 KS = (1, 5, 10, 20)
@@ -105,7 +105,7 @@ def test_run_files_give_the_same_measures_elsewhere(
 ) -> None:
     """All scores are equal here: only their order in the file's scores can keep the ranks."""
     rows, relevant = data
-    corpus = Corpus()
+    corpus = PassageStore()
     corpus.begin_part(Path("none"))
     for row in range(40):
         corpus.add(f"d{row}", None, str(row), row + 1)

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from dpr_tiny_retriever.evaluation import (
     BM25,
-    Corpus,
     Dataset,
     Evaluation,
     Hits,
+    PassageStore,
     Result,
     as_json,
     as_markdown,
@@ -37,7 +37,7 @@ from dpr_tiny_retriever.evaluation.measures import first_ranks
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Evaluation:
     """Four questions of one right passage each, found at the ranks 1, 3, 2 and not at all by one system."""
-    corpus = Corpus()
+    corpus = PassageStore()
     corpus.begin_part(tmp_path / "corpus.jsonl")
     for number, (title, text, _) in enumerate(LIBRARY):
         corpus.add(f"d{number}", title, text, number + 1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from retrieval_data import json_lines, library_corpus, write_library, write_text
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.evaluation import Corpus, EmbeddingCache, load_dataset
+from dpr_tiny_retriever.evaluation import EmbeddingCache, PassageStore, load_dataset
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ class Counting:
         return self._encoder.encode_queries(queries, **options)
 
 
-def corpus_of(*parts: list[tuple[str, str]]) -> Corpus:
-    corpus = Corpus()
+def corpus_of(*parts: list[tuple[str, str]]) -> PassageStore:
+    corpus = PassageStore()
     for number, part in enumerate(parts):
         corpus.begin_part(Path(f"part{number}"))
         for line, (title, text) in enumerate(part, start=1):
@@ -54,7 +54,7 @@ def corpus_of(*parts: list[tuple[str, str]]) -> Corpus:
     return corpus
 
 
-def encoded(cache: EmbeddingCache, encoder: DualEncoder, corpus: Corpus) -> tuple[NDArray[np.float32], int]:
+def encoded(cache: EmbeddingCache, encoder: DualEncoder, corpus: PassageStore) -> tuple[NDArray[np.float32], int]:
     counting = Counting(encoder)
     return cache.passages(counting, corpus, corpus.distinct()), counting.encoded  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.data.corpus import Distinct
+from dpr_tiny_retriever.data.passage_store import UniquePassages
 from dpr_tiny_retriever.retrieval import nearest_neighbours as search
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
@@ -108,7 +108,7 @@ def test_rows_that_are_not_found_are_marked() -> None:
 
 def test_copies_of_a_passage_come_in_corpus_order() -> None:
     # Rows 0..5 hold the passages A B A C B A.
-    distinct = Distinct(np.array([0, 1, 3]), np.array([0, 1, 0, 2, 1, 0]))
+    distinct = UniquePassages(np.array([0, 1, 3]), np.array([0, 1, 0, 2, 1, 0]))
     hits = Hits(np.array([[1, 0, 2]], np.int32), np.array([[2, 1, 1]], np.float32))
     expanded = expand(hits, distinct)
     np.testing.assert_array_equal(expanded.rows, [[1, 4, 0]])

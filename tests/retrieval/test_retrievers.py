@@ -12,7 +12,7 @@ import pytest
 from retrieval_data import LIBRARY, sentence, write_beir, write_library
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.evaluation import BM25, Corpus, Dataset, Dense, Hits, evaluate, load_dataset
+from dpr_tiny_retriever.evaluation import BM25, Dataset, Dense, Hits, PassageStore, evaluate, load_dataset
 from dpr_tiny_retriever.retrieval.fusion import blend, fuse
 from dpr_tiny_retriever.retrieval.retrievers import STOP_WORDS, Ranking
 
@@ -31,8 +31,8 @@ def formula(query: list[str], documents: list[list[str]], k1: float, b: float) -
     return scores
 
 
-def corpus_of(passages: list[tuple[str, str]]) -> Corpus:
-    corpus = Corpus()
+def corpus_of(passages: list[tuple[str, str]]) -> PassageStore:
+    corpus = PassageStore()
     corpus.begin_part(Path("none"))
     for line, (title, text) in enumerate(passages, start=1):
         corpus.add(str(line), title, text, line)

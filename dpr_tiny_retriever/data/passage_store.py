@@ -1,4 +1,4 @@
-"""The passages of an evaluation: kept on disk, with only an offset and a digest of each in memory."""
+"""Passages on disk, with only an offset and a digest of each in memory: what training and evaluation read."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.records import DataError, Place
-from dpr_tiny_retriever.passage import Passage
+from dpr_tiny_retriever.passage import Passage, refuse_surrogates
 
 _DIGEST_SIZE = 16  # bytes
 
 
-class Distinct(NamedTuple):
-    """The different passages of a corpus of n rows, u of them."""
+class UniquePassages(NamedTuple):
+    """The different passages among n rows, u of them."""
 
-    first: NDArray[np.int64]  # [u]: the row where each stands first, ascending
-    of_row: NDArray[np.int64]  # [n]: which of them each row holds
+    first: NDArray[np.int64]  # [u]: the row of the first copy of each, ascending
+    of_row: NDArray[np.int64]  # [n]: which of the u passages each row is
 
 
-class Corpus(Sequence[Passage]):
-    """A sequence of passages with their ids, in a temporary file that vanishes with the process.
+class PassageStore(Sequence[Passage]):
+    """A sequence of passages in a temporary file that vanishes with the process.
 
-    Memory: 32 bytes a passage, whatever its length.
+    Memory: 32 bytes a passage, whatever its length; some 100 more where passages are added by add_once.
     """
 
     def __init__(self) -> None:
         self.sources: list[Path] = []
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the corpus is)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the store is)
         weakref.finalize(self, self._file.close)
         self._ends = array("q", [0])
         self._digests = bytearray()
         self._id_hashes = array("q")
         self._part_starts: list[int] = []
+        self._row_of: dict[bytes, int] = {}
+        self._at_end = True
 
     def begin_part(self, path: Path) -> None:
         """Say that the passages which follow come from this file."""
@@ -48,23 +50,30 @@ class Corpus(Sequence[Passage]):
         self._part_starts.append(len(self))
 
     def add(self, passage_id: str, title: object, text: object, line: int) -> None:
-        """Append a passage that stands in this line of the part's file; raises DataError where it is none."""
+        """Append a passage of this line of the part's file; raises DataError if title or text is no valid text."""
         place = Place(self.sources[-1], line)
         if title is not None and not isinstance(title, str):
             raise DataError(place, f"the title of passage {passage_id} is {title!r}; expected a text or null")
         if not isinstance(text, str):
             raise DataError(place, f"the text of passage {passage_id} is {text!r}; expected a text")
-        content = json.dumps([title or "", text]).encode()
-        if b"\\ud" in content and not _is_unicode(title or "", text):
-            raise DataError(
-                place,
-                f"passage {passage_id} holds a lone surrogate, half a character; expected valid Unicode",
-            )
+        try:
+            refuse_surrogates(title or "", f"the title of passage {passage_id}")
+            refuse_surrogates(text, f"the text of passage {passage_id}")
+        except ValueError as error:
+            raise DataError(place, str(error)) from None
         head = json.dumps([passage_id, len(self.sources) - 1, line]).encode()
-        self._file.write(head + b"\n" + content)
-        self._ends.append(self._ends[-1] + len(head) + 1 + len(content))
-        self._digests += hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest()
+        content = _content(title, text)
+        self._append(head, content, _digest(content))
         self._id_hashes.append(hash(passage_id))
+
+    def add_once(self, title: str | None, text: str) -> int:
+        """Return the row of a passage, which is appended unless add_once has been given an equal one before."""
+        content = _content(title, text)
+        digest = _digest(content)
+        row = self._row_of.setdefault(digest, len(self))
+        if row == len(self):
+            self._append(b"", content, digest)
+        return row
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -77,7 +86,7 @@ class Corpus(Sequence[Passage]):
         if isinstance(row, slice):
             return list(self.passages(range(*row.indices(len(self)))))
         title, text = json.loads(self._read(row)[1])
-        return Passage(title, text)
+        return Passage(title or None, text)
 
     def passages(self, rows: Iterable[int]) -> Iterator[Passage]:
         """The passages of these rows, read one at a time."""
@@ -92,17 +101,19 @@ class Corpus(Sequence[Passage]):
         _, part, line = json.loads(self._read(row)[0])
         return Place(self.sources[part], line)
 
-    def digest(self, rows: NDArray[np.int64]) -> str:
-        """A digest of the contents of these rows, in their order; ids do not count."""
-        return hashlib.blake2b(self._contents()[rows].tobytes(), digest_size=_DIGEST_SIZE).hexdigest()
+    def digest(self, rows: NDArray[np.int64] | None = None) -> str:
+        """A digest of the contents of these rows, in their order, or of all; ids do not count."""
+        contents = self._contents()
+        chosen = contents if rows is None else contents[rows]
+        return hashlib.blake2b(chosen.tobytes(), digest_size=_DIGEST_SIZE).hexdigest()
 
-    def distinct(self) -> Distinct:
+    def distinct(self) -> UniquePassages:
         """The different (title, text) contents: equal passages are encoded and searched once."""
         _, first, of_row = np.unique(self._contents(), return_index=True, return_inverse=True)
         order = np.argsort(first)
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        return Distinct(first[order].astype(np.int64), place[of_row.reshape(-1)].astype(np.int64))
+        return UniquePassages(first[order].astype(np.int64), place[of_row.reshape(-1)].astype(np.int64))
 
     def parts(self) -> list[int]:
         """The row where the passages of each source begin."""
@@ -119,15 +130,24 @@ class Corpus(Sequence[Passage]):
                 already = f"the passage id {repeated!r} stands already in {self.place(earlier)}"
                 raise DataError(self.place(later), f"{already}; expected each id once")
 
+    def _append(self, head: bytes, content: bytes, digest: bytes) -> None:
+        if not self._at_end:
+            self._file.seek(0, 2)
+            self._at_end = True
+        self._file.write(head + b"\n" + content)
+        self._ends.append(self._ends[-1] + len(head) + 1 + len(content))
+        self._digests += digest
+
     def _contents(self) -> NDArray[np.void]:
         return np.frombuffer(self._digests, np.dtype((np.void, _DIGEST_SIZE)))
 
     def _read(self, row: int) -> list[bytes]:
         if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of a corpus of {len(self)} passages")
+            raise IndexError(f"row {row} of {len(self)} passages; expected a smaller one")
         row %= len(self)
         start, end = self._ends[row], self._ends[row + 1]
         self._file.seek(start)
+        self._at_end = False
         return self._file.read(end - start).split(b"\n", 1)
 
 
@@ -136,9 +156,9 @@ def blocks(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _is_unicode(*texts: str) -> bool:
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _content(title: str | None, text: str) -> bytes:
+    return json.dumps([title or "", text]).encode()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_SIZE).digest()
