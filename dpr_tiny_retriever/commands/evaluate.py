@@ -82,7 +82,7 @@ def evaluate(
     """Evaluate retrieval on labelled data: measures, baselines, reports."""
     from rich.console import Console
 
-    from dpr_tiny_retriever.evaluation import BM25, Dense, EmbeddingCache, System, load_dataset, print_report
+    from dpr_tiny_retriever.evaluation import BM25, Dense, EmbeddingCache, Retriever, load_dataset, print_report
     from dpr_tiny_retriever.evaluation import evaluate as run
 
     baselines = [name.lower() for name in baseline or []]
@@ -102,7 +102,7 @@ def evaluate(
         distractors=distractors or [],
     )
     store = EmbeddingCache(None if no_cache else cache or user_cache("embeddings"))
-    systems: list[System] = [BM25()] if baselines else []
+    systems: list[Retriever] = [BM25()] if baselines else []
     systems += [
         Dense(
             label,

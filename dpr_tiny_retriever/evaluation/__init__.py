@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.evaluation.run import Evaluation, Result, evaluate
     from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
     from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, approximate_search, exact_search
-    from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, System
+    from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, Retriever
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
@@ -44,7 +44,7 @@ __getattr__, __dir__ = lazy_exports(
         "evaluation.report": ("as_json", "as_markdown", "print_report", "worst", "write_results", "write_run_files"),
         "evaluation.run": ("Evaluation", "Result", "evaluate"),
         "retrieval.nearest_neighbours": ("Hits", "approximate_search", "exact_search"),
-        "retrieval.retrievers": ("BM25", "Dense", "System"),
+        "retrieval.retrievers": ("BM25", "Dense", "Retriever"),
     },
     extra="eval",
 )
@@ -59,7 +59,7 @@ __all__ = [
     "Hits",
     "PassageStore",
     "Result",
-    "System",
+    "Retriever",
     "approximate_search",
     "as_json",
     "as_markdown",

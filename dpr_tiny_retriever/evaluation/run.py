@@ -13,8 +13,8 @@ from dpr_tiny_retriever.data.datasets import Dataset
 from dpr_tiny_retriever.data.records import DataError
 from dpr_tiny_retriever.evaluation.measures import KS, first_ranks, measure, measure_first
 from dpr_tiny_retriever.retrieval.fusion import blend, fuse
-from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, expand
-from dpr_tiny_retriever.retrieval.retrievers import Ranking, System
+from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, expand_duplicates
+from dpr_tiny_retriever.retrieval.retrievers import Ranking, Retriever
 
 DEPTH = 1000  # how many passages are ranked for each query: MAP is over these
 
@@ -46,7 +46,7 @@ class Evaluation:
 
 def evaluate(
     dataset: Dataset,
-    systems: Sequence[System],
+    systems: Sequence[Retriever],
     *,
     ks: Sequence[int] | None = None,
     fusion: bool = False,
@@ -77,7 +77,7 @@ def evaluate(
     rankings |= dict(_fused(systems, rankings, fusion=fusion, blend_weight=blend_weight))
     results = []
     for name, ranking in rankings.items():
-        hits = expand(_to_depth(ranking, depth), distinct)
+        hits = expand_duplicates(_to_depth(ranking, depth), distinct)
         relevant = dataset.relevant if dataset.relevant is not None else _holding_answers(dataset, hits)
         figures = (measure if dataset.relevant is not None else measure_first)(hits, relevant, chosen)
         results.append(
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def _fused(
-    systems: Sequence[System], rankings: Mapping[str, Ranking], *, fusion: bool, blend_weight: float | None
+    systems: Sequence[Retriever], rankings: Mapping[str, Ranking], *, fusion: bool, blend_weight: float | None
 ) -> Iterator[tuple[str, Ranking]]:
     """Each dense system together with each BM25, under the name of both."""
     for sparse in (system.name for system in systems if system.kind == "bm25"):

@@ -16,7 +16,7 @@ from dpr_tiny_retriever.data.datasets import add_passages
 from dpr_tiny_retriever.data.examples import Example
 from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.passage import Passage
-from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, System
+from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, Retriever
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
@@ -69,7 +69,7 @@ def mine_dense(
 
 
 def _mined(
-    examples: Sequence[Example], passages: Iterable[Passage], system: System, mining: Mining
+    examples: Sequence[Example], passages: Iterable[Passage], retriever: Retriever, mining: Mining
 ) -> Iterator[Example]:
     if not examples:
         return
@@ -85,7 +85,7 @@ def _mined(
     distinct = corpus.distinct()
     most = max(len(example.positives) for example in examples)
     depth = min(mining.ranks[1] + most, len(rows))
-    hits = system.rank([example.question for example in examples], corpus, distinct, depth).hits
+    hits = retriever.rank([example.question for example in examples], corpus, distinct, depth).hits
     for example, found, scores in zip(examples, hits.rows, hits.scores, strict=True):
         positives = {rows[passage.title or "", passage.text] for passage in example.positives}
         chosen = _chosen(example, found, scores, positives, corpus, mining)

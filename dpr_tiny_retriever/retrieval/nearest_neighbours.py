@@ -123,7 +123,7 @@ def approximate_search(
     metric: Metric = "dot",
     index: Literal["hnsw", "ivf"] = "hnsw",
 ) -> Hits:
-    """As exact_search, by a faiss index at its usual settings; kept_share measures what it misses."""
+    """As exact_search, by a faiss index at its usual settings; recall_vs_exact measures what it misses."""
     import faiss
 
     _check(queries, passages, k, metric)
@@ -150,14 +150,14 @@ def approximate_search(
     return Hits(rows.astype(np.int32), scores.astype(np.float32))
 
 
-def kept_share(found: Hits, exact: Hits, k: int) -> float:
+def recall_vs_exact(found: Hits, exact: Hits, k: int) -> float:
     """The share of the exact k nearest that an approximate search has among its own, over all queries."""
     pairs = zip(found.rows[:, :k], exact.rows[:, :k], strict=True)
     shares = [len(np.intersect1d(a, b)) / len(b) for a, b in pairs]
     return float(np.mean(shares))
 
 
-def expand(hits: Hits, distinct: UniquePassages) -> Hits:
+def expand_duplicates(hits: Hits, distinct: UniquePassages) -> Hits:
     """Turn hits among the distinct passages into hits among all rows; copies come in corpus order."""
     if len(distinct.first) == len(distinct.of_row):
         return hits

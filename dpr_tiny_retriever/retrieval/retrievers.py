@@ -1,6 +1,6 @@
 """What ranks passages: a dense pair of encoders, and BM25.
 
-Each ranks the distinct passages of a corpus; copies take their place afterwards (search.expand).
+Each ranks the distinct passages of a corpus; copies take their place afterwards (expand_duplicates).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     TopK,
     approximate_search,
     exact_search,
-    kept_share,
+    recall_vs_exact,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Ranking:
     cosine: bool = False
 
 
-class System(Protocol):
+class Retriever(Protocol):
     """Anything that ranks the distinct passages of a corpus for queries."""
 
     name: str
@@ -105,7 +105,7 @@ class Dense:
             exact = hits
             hits = approximate_search(asked, passages, k, metric=self.metric, index=self.index)
             clock.lap(f"{self.index} index and search")
-            shares = ", ".join(f"{kept_share(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
+            shares = ", ".join(f"{recall_vs_exact(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
             notes.append(f"the {self.index} index keeps {shares} nearest passages of the exact search")
         cosine = self.metric == "cosine" or (self.metric == "dot" and self.encoder.normalize)
         return Ranking(hits, clock.laps, notes, cosine)

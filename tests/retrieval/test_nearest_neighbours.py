@@ -19,8 +19,8 @@ from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     TopK,
     approximate_search,
     exact_search,
-    expand,
-    kept_share,
+    expand_duplicates,
+    recall_vs_exact,
 )
 
 Floats = NDArray[np.float32]
@@ -110,10 +110,10 @@ def test_copies_of_a_passage_come_in_corpus_order() -> None:
     # Rows 0..5 hold the passages A B A C B A.
     distinct = UniquePassages(np.array([0, 1, 3]), np.array([0, 1, 0, 2, 1, 0]))
     hits = Hits(np.array([[1, 0, 2]], np.int32), np.array([[2, 1, 1]], np.float32))
-    expanded = expand(hits, distinct)
+    expanded = expand_duplicates(hits, distinct)
     np.testing.assert_array_equal(expanded.rows, [[1, 4, 0]])
     padded = Hits(np.pad(hits.rows, ((0, 0), (0, 4)), constant_values=-1), np.pad(hits.scores, ((0, 0), (0, 4))))
-    np.testing.assert_array_equal(expand(padded, distinct).rows, [[1, 4, 0, 2, 3, 5, -1]])
+    np.testing.assert_array_equal(expand_duplicates(padded, distinct).rows, [[1, 4, 0, 2, 3, 5, -1]])
 
 
 @pytest.mark.parametrize("metric", ["dot", "l2", "cosine"])
@@ -125,10 +125,10 @@ def test_an_approximate_index_is_measured_against_the_exact_search(metric: Metri
     queries = (centres[random.integers(0, 40, 50)] + 0.3 * random.standard_normal((50, 16))).astype(np.float32)
     exact = exact_search(queries, passages, 10, metric=metric)
     found = approximate_search(queries, passages, 10, metric=metric, index=index)  # type: ignore[arg-type]
-    assert 0.8 < kept_share(found, exact, 10) <= 1
+    assert 0.8 < recall_vs_exact(found, exact, 10) <= 1
     same = found.rows == exact.rows
     np.testing.assert_allclose(found.scores[same], exact.scores[same], atol=1e-3)
-    assert kept_share(exact, exact, 10) == 1
+    assert recall_vs_exact(exact, exact, 10) == 1
 
 
 def test_wrong_arguments() -> None:
