@@ -23,8 +23,9 @@ from dpr_tiny_retriever.checkpoints.presets import DEFAULT_MAX_LENGTH
 from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
-from dpr_tiny_retriever.model.config import BertConfig, BertWeights, tensors_of
+from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.model.runner import Forward
+from dpr_tiny_retriever.model.tree import tree_leaves
 from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
 from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
@@ -169,7 +170,7 @@ class Encoder:
         stated = (__version__, self.config, self.max_length, self.tokenizer.text_segment, self._forward.precision)
         digest.update(repr(stated).encode())
         digest.update(self.tokenizer.tokenizer.to_str().encode())
-        for array in tensors_of(self.weights):
+        for array in tree_leaves(self.weights):
             digest.update(repr((array.shape, array.dtype.str)).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from dpr_tiny_retriever.atomic_files import read_json, write_json
 from dpr_tiny_retriever.checkpoints.sentence_transformers import read_sidecars, write_sidecars
 from dpr_tiny_retriever.checkpoints.weights import read_tensors, write_safetensors
 from dpr_tiny_retriever.errors import CheckpointError
-from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Embeddings, HiddenAct, Layer, LayerNorm
+from dpr_tiny_retriever.model.config import ACTIVATIONS, BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm
 from dpr_tiny_retriever.types import Array, Pooling, Similarity
 
 
@@ -116,7 +116,7 @@ def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, nor
         value, least = record[name], 0 if name == "projection_dim" else 1
         expect(name, type(value) is int and value >= least, f"a whole number of at least {least}")
     expect("layer_norm_eps", isinstance(record.get("layer_norm_eps"), (int, float)), "a number")
-    expect("hidden_act", record.get("hidden_act") in get_args(HiddenAct), f"one of {', '.join(get_args(HiddenAct))}")
+    expect("hidden_act", record.get("hidden_act") in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
     expect("position_embedding_type", record.get("position_embedding_type") == "absolute", "'absolute'")
     expect("text_segment", record.get("text_segment") in (0, 1), "0 or 1")
     config = BertConfig(**{**stated, "pooling": pooling, "normalize": normalize})

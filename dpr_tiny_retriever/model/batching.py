@@ -1,4 +1,4 @@
-"""Token ids -> what is encoded at once: padded batches of texts of like length, or pieces of the caller's order."""
+"""Token ids -> what is run at once: padded batches of texts of like length, or slices of the caller's order."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
+from dpr_tiny_retriever.types import Tensor
 
 #: Texts are padded to multiples of this: TensorFlow makes its kernels anew for every new shape, and batches of all
 #: lengths would spend more time on that than on what this adds.
 LENGTH_STEP = 8
 
 
-class Batch(NamedTuple):
-    """b texts padded to a common length, l tokens."""
+class TokenBatch(NamedTuple):
+    """b texts padded to a common length of l tokens, as numpy arrays or as TensorFlow's tensors."""
+
+    ids: Tensor  # int32 [b, l], padded at the end
+    lengths: Tensor  # int32 [b], without padding
+    segment_starts: Tensor  # int32 [b], the position from which the segment id is 1
+
+
+class PaddedBatch(NamedTuple):
+    """Some texts of a chunk, padded with 0."""
 
     rows: NDArray[np.intp]  # [b]: where these texts stand in the caller's order
-    token_ids: NDArray[np.int32]  # [b, l], zero behind each text's end
-    lengths: NDArray[np.int32]  # [b]
-    segment_starts: NDArray[np.int32]  # [b]
+    tokens: TokenBatch
 
 
-class Piece(NamedTuple):
+class TokenSlice(NamedTuple):
     """Texts that follow each other, without padding."""
 
     rows: slice  # where these texts stand in the caller's order
@@ -36,7 +43,9 @@ def padded_length(longest: int, limit: int) -> int:
     return max(min(-(-longest // LENGTH_STEP) * LENGTH_STEP, limit), longest)
 
 
-def batches(tokens: Tokens, *, limit: int, token_budget: int, batch_size: int | None = None) -> Iterator[Batch]:
+def padded_batches(
+    tokens: Tokens, *, limit: int, token_budget: int, batch_size: int | None = None
+) -> Iterator[PaddedBatch]:
     """Yield every text once, longest first, in batches of at most token_budget padded tokens and batch_size texts.
 
     Longest first, so that a machine too small for the largest batch says so at once. A text longer than the budget
@@ -49,14 +58,14 @@ def batches(tokens: Tokens, *, limit: int, token_budget: int, batch_size: int | 
         length = padded_length(int(tokens.lengths[order[begin]]), limit)
         count = max(1, token_budget // length)
         rows = order[begin : begin + (min(count, batch_size) if batch_size else count)]
-        yield _padded(tokens, starts, rows, length)
+        yield PaddedBatch(rows, _padded(tokens, starts, rows, length))
         begin += len(rows)
 
 
-def pieces(tokens: Tokens, *, token_budget: int, batch_size: int | None = None) -> Iterator[Piece]:
-    """Yield every text once, in the caller's order, in pieces of at most token_budget tokens and batch_size texts.
+def token_slices(tokens: Tokens, *, token_budget: int, batch_size: int | None = None) -> Iterator[TokenSlice]:
+    """Yield every text once, in the caller's order, in slices of at most token_budget tokens and batch_size texts.
 
-    A text longer than the budget makes a piece of its own.
+    A text longer than the budget makes a slice of its own.
     """
     ends = np.cumsum(tokens.lengths, dtype=np.int64)  # [n]: where each text ends in tokens.ids
     first = begin = 0
@@ -64,16 +73,15 @@ def pieces(tokens: Tokens, *, token_budget: int, batch_size: int | None = None) 
         last = max(int(np.searchsorted(ends, begin + token_budget, side="right")), first + 1)
         rows = slice(first, min(last, first + batch_size) if batch_size else last)
         end = int(ends[rows.stop - 1])
-        yield Piece(
-            rows, Tokens(tokens.ids[begin:end], tokens.lengths[rows], tokens.segment_starts[rows], num_truncated=0)
-        )
+        part = Tokens(tokens.ids[begin:end], tokens.lengths[rows], tokens.segment_starts[rows], num_truncated=0)
+        yield TokenSlice(rows, part)
         first, begin = rows.stop, end
 
 
-def _padded(tokens: Tokens, starts: NDArray[np.int64], rows: NDArray[np.intp], length: int) -> Batch:
+def _padded(tokens: Tokens, starts: NDArray[np.int64], rows: NDArray[np.intp], length: int) -> TokenBatch:
     lengths = tokens.lengths[rows]
     columns = np.arange(length)
     within = columns < lengths[:, None]  # [b, l]
     source = np.where(within, starts[rows][:, None] + columns, 0)  # [b, l]
-    token_ids = np.where(within, tokens.ids[source], np.int32(0))
-    return Batch(rows, token_ids, lengths, tokens.segment_starts[rows])
+    ids = np.where(within, tokens.ids[source], np.int32(0))
+    return TokenBatch(ids, lengths, tokens.segment_starts[rows])

@@ -1,7 +1,7 @@
 """BERT in C, without padding: the fastest way on a processor with vector instructions, for one text or many.
 
 csrc/bert.c is compiled where the package is built, once for each set of vector instructions; the library that fits the
-processor and the model is loaded here. The same maths as bert.encode, equal to 1e-5, and no TensorFlow is imported.
+processor and the model is loaded here. The same maths as bert_tensorflow.forward, equal to 1e-5.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from itertools import chain
 import numpy as np
 
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Layer
-from dpr_tiny_retriever.model.folding import folded
+from dpr_tiny_retriever.model.folding import fold
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.types import Array
 
-#: As enum activation of bert.c has them.
-_ACTIVATIONS = {"gelu": 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2, "silu": 3, "swish": 3, "tanh": 4}
 _DONE, _NO_MEMORY = 0, 1
 #: Floats in a line of the processor's cache.
 _LINE = 16
@@ -49,7 +47,7 @@ class CompiledBert:
         self._config = config
         self._encode = library.encode
         self._kept: list[Array] = []  # what the pointers below point to
-        of, width = folded(config, weights), config.hidden_size
+        of, width = fold(config, weights), config.hidden_size
         self._layers = (ctypes.c_void_p * (10 * len(of.layers)))(*chain.from_iterable(map(self._layer, of.layers)))
         self._bert = _Bert(
             layers=len(of.layers),
@@ -57,25 +55,27 @@ class CompiledBert:
             heads=config.num_attention_heads,
             inner=config.intermediate_size,
             dim=config.embedding_dim,
-            vocabulary=len(of.words),
-            longest=len(of.places),
-            activation=_ACTIVATIONS[config.hidden_act],
+            vocabulary=len(of.word_embeddings),
+            longest=len(of.position_embeddings),
+            activation=config.activation,
             mean=config.pooling == "mean",
             normalize=config.normalize,
             epsilon=config.layer_norm_eps,
-            words=self._pointer(_shaped(of.words, len(of.words), width)),
-            places=self._pointer(_shaped(of.places, len(of.places), width)),
-            second=self._pointer(_shaped(of.second, width)),
-            scale=self._pointer(_shaped(of.scale, width)),
-            last_offset=self._pointer(_shaped(of.last_offset, width)),
+            words=self._pointer(_shaped(of.word_embeddings, len(of.word_embeddings), width)),
+            places=self._pointer(_shaped(of.position_embeddings, len(of.position_embeddings), width)),
+            second=self._pointer(_shaped(of.segment_delta, width)),
+            scale=self._pointer(_shaped(of.embedding_layernorm_scale, width)),
+            last_offset=self._pointer(_shaped(of.final_layernorm_bias, width)),
             layer=ctypes.addressof(self._layers),
         )
-        if of.first:
+        if of.cls_attention:
             heads, size = config.num_attention_heads, width // config.num_attention_heads
-            self._bert.first_query, self._bert.first_query_bias = self._dense(of.first.query, width, width)
-            self._bert.first_key = self._pointer(_panels(_shaped(of.first.key, heads, size, width), self.lanes))
-            self._bert.first_value = self._pointer(_panels(_shaped(of.first.value, heads, width, size), self.lanes))
-            self._bert.first_value_bias = self._pointer(_shaped(of.first.value_bias, width))
+            self._bert.first_query, self._bert.first_query_bias = self._dense(of.cls_attention.query, width, width)
+            self._bert.first_key = self._pointer(_panels(_shaped(of.cls_attention.key, heads, size, width), self.lanes))
+            self._bert.first_value = self._pointer(
+                _panels(_shaped(of.cls_attention.value, heads, width, size), self.lanes)
+            )
+            self._bert.first_value_bias = self._pointer(_shaped(of.cls_attention.value_bias, width))
         if config.pooling == "pooler" and weights.pooler:
             self._bert.pooler, self._bert.pooler_bias = self._dense(weights.pooler, width, width)
         if weights.projection:

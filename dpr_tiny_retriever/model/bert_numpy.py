@@ -1,6 +1,6 @@
-"""BERT in numpy, one text after the other: for a question or a few texts, where there is no compiled library.
+"""BERT in numpy, one text after the other: for a question or a few texts, where there is no native library.
 
-The same maths as bert.encode, equal to 1e-5, in the forms that numpy does in few passes; no TensorFlow is imported.
+The same maths as bert_tensorflow.forward, equal to 1e-5, in the forms that numpy does in few passes.
 Shapes: n tokens of one text, w hidden size, h heads, d = w / h. All is float32.
 """
 
@@ -11,48 +11,52 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Layer
-from dpr_tiny_retriever.model.folding import First, folded
+from dpr_tiny_retriever.model.config import Activation, BertConfig, BertWeights, Dense, Layer
+from dpr_tiny_retriever.model.folding import ClsAttention, fold
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.types import Array
 
 
-class LightBert:
+class NumpyBert:
     """The forward pass of one BERT. Thread-safe: nothing of it changes after construction."""
+
+    name = "numpy"
 
     def __init__(self, config: BertConfig, weights: BertWeights) -> None:
         self._config = config
-        self._weights = folded(config, weights)
+        self._weights = fold(config, weights)
         self._pooler, self._projection = weights.pooler, weights.projection
-        self._activation = ACTIVATIONS[config.hidden_act]
+        self._activation = _ACTIVATIONS[config.activation]
         self._epsilon = np.float32(config.layer_norm_eps)
         self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
 
     def encode(self, tokens: Tokens) -> Array:
-        """Vectors [n texts, embedding_dim] of tokenised texts."""
         vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
-        begin = 0
-        for row, (length, text_start) in enumerate(
-            zip(tokens.lengths.tolist(), tokens.segment_starts.tolist(), strict=True)
-        ):
-            vectors[row] = self._vector(tokens.ids[begin : begin + length], text_start)
-            begin += length
+        self.encode_into(vectors, tokens)
         return vectors
 
-    def _vector(self, ids: NDArray[np.int32], text_start: int) -> Array:
-        config, weights, first = self._config, self._weights, self._weights.first
-        hidden = weights.words[ids]  # [n, w]
-        hidden += weights.places[: len(ids)]
-        if text_start < len(ids):
-            hidden[text_start:] += weights.second
-        hidden = self._norm(weights.scale, hidden)  # [n, w]
-        for layer in weights.layers[:-1] if first else weights.layers:
-            hidden = self._layer(layer, hidden, self._attend(layer, hidden))  # [n, w]
-        if first:
-            vector = self._layer(weights.layers[-1], hidden[:1], self._attend_first(first, hidden))  # [1, w]
+    def encode_into(self, vectors: Array, tokens: Tokens) -> None:
+        """Write the vectors of tokenised texts to [n texts, embedding_dim]."""
+        begin = 0
+        starts = zip(tokens.lengths.tolist(), tokens.segment_starts.tolist(), strict=True)
+        for row, (length, segment_start) in enumerate(starts):
+            vectors[row] = self._vector(tokens.ids[begin : begin + length], segment_start)
+            begin += length
+
+    def _vector(self, ids: NDArray[np.int32], segment_start: int) -> Array:
+        config, weights, cls_attention = self._config, self._weights, self._weights.cls_attention
+        hidden = weights.word_embeddings[ids]  # [n, w]
+        hidden += weights.position_embeddings[: len(ids)]
+        if segment_start < len(ids):
+            hidden[segment_start:] += weights.segment_delta
+        hidden = self._norm(weights.embedding_layernorm_scale, hidden)  # [n, w]
+        for layer in weights.layers[:-1] if cls_attention else weights.layers:
+            hidden = self._layer(layer, hidden, self._attention(layer, hidden))  # [n, w]
+        if cls_attention:
+            vector = self._layer(weights.layers[-1], hidden[:1], self._attend_cls(cls_attention, hidden))  # [1, w]
         else:
             vector = hidden.mean(axis=0, keepdims=True) if config.pooling == "mean" else hidden[:1]  # [1, w]
-        vector = vector + weights.last_offset
+        vector = vector + weights.final_layernorm_bias
         if config.pooling == "pooler":
             assert self._pooler is not None
             vector = np.tanh(_dense(self._pooler, vector))  # [1, w]
@@ -60,37 +64,37 @@ class LightBert:
             vector = _dense(self._projection, vector)  # [1, projection_dim]
         if config.normalize:
             vector = vector / max(float(np.sqrt((vector * vector).sum())), 1e-12)  # [1, embedding_dim]
-        found: Array = vector[0]
-        return found
+        row: Array = vector[0]
+        return row
 
     def _layer(self, layer: Layer, hidden: Array, context: Array) -> Array:
-        """What a transformer layer makes of tokens and of what they attended to, [n, w]."""
-        attended = _dense(layer.attention_output, context)
-        attended += hidden
-        attended = self._norm(layer.attention_norm.scale, attended)  # [n, w]
-        output = _dense(layer.output, self._activation(_dense(layer.intermediate, attended)))
-        output += attended
-        return self._norm(layer.output_norm.scale, output)  # [n, w]
+        """The rest of a transformer layer, for hidden rows [n, w] and their attention's result [n, w]; [n, w]."""
+        attn_out = _dense(layer.attention_output, context)
+        attn_out += hidden
+        attn_out = self._norm(layer.attention_norm.scale, attn_out)  # [n, w]
+        ffn_out = _dense(layer.output, self._activation(_dense(layer.intermediate, attn_out)))
+        ffn_out += attn_out
+        return self._norm(layer.output_norm.scale, ffn_out)  # [n, w]
 
-    def _attend(self, layer: Layer, hidden: Array) -> Array:
+    def _attention(self, layer: Layer, hidden: Array) -> Array:
         """Multi-head attention of every token to every token, before the output product, [n, w]."""
         heads, width = self._config.num_attention_heads, self._config.hidden_size
-        fused = _dense(layer.query_key_value, hidden).reshape(len(hidden), 3, heads, width // heads)  # [n, 3, h, d]
-        query, key, value = fused.transpose(1, 2, 0, 3)  # 3 x [h, n, d]
+        qkv = _dense(layer.query_key_value, hidden).reshape(len(hidden), 3, heads, width // heads)  # [n, 3, h, d]
+        query, key, value = qkv.transpose(1, 2, 0, 3)  # 3 x [h, n, d]
         context = _softmax(query @ key.transpose(0, 2, 1)) @ value  # [h, n, d]
-        joined: Array = context.transpose(1, 0, 2).reshape(len(hidden), width)
-        return joined
+        merged: Array = context.transpose(1, 0, 2).reshape(len(hidden), width)
+        return merged
 
-    def _attend_first(self, first: First, hidden: Array) -> Array:
-        """Multi-head attention of the first token to every token, before the output product, [1, w].
+    def _attend_cls(self, attention: ClsAttention, hidden: Array) -> Array:
+        """Multi-head attention of [CLS] to every token, before the output product, [1, w].
 
-        As bert._attend_first: the key and value products are taken once instead of once a token.
+        As in bert_tensorflow: the key and value products are taken once instead of once a token.
         """
-        query = _dense(first.query, hidden[:1]).reshape(len(first.key), 1, -1)  # [h, 1, d]
-        asked = (query @ first.key)[:, 0]  # [h, w]
-        read = _softmax(asked.dot(hidden.T)).dot(hidden)  # [h, w]
-        context: Array = (read[:, None] @ first.value).reshape(1, -1)  # [1, w]
-        context += first.value_bias
+        query = _dense(attention.query, hidden[:1]).reshape(len(attention.key), 1, -1)  # [h, 1, d]
+        projected_query = (query @ attention.key)[:, 0]  # [h, w]
+        weighted_hidden = _softmax(projected_query.dot(hidden.T)).dot(hidden)  # [h, w]
+        context: Array = (weighted_hidden[:, None] @ attention.value).reshape(1, -1)  # [1, w]
+        context += attention.value_bias
         return context
 
     def _norm(self, scale: Array, rows: Array) -> Array:
@@ -104,7 +108,7 @@ class LightBert:
 
 
 def _dense(dense: Dense, rows: Array) -> Array:
-    """The product with the bias, [n, out]. Numpy's BLAS splits a large one over the cores."""
+    """The product plus bias, [n, out]. Numpy's BLAS splits a large one over the cores."""
     product: Array = rows.dot(dense.kernel)
     product += dense.bias
     return product
@@ -117,9 +121,9 @@ def _softmax(scores: Array) -> Array:
     return scores
 
 
-#: The normal distribution function is (1 + tanh(x p(x^2))) / 2; p of the least largest error of x times it, 7e-8, on
-#: [0, 5.6], and rising beyond. Highest coefficient first.
-_P = [
+#: The normal distribution function is nearly (1 + tanh(x p(x^2))) / 2. The polynomial p, highest coefficient first, is
+#: the minimax fit of gelu on [0, 5.6], with an error of at most 7e-8; beyond, the tanh is 1 in float32.
+_ERF_TANH_POLYNOMIAL = [
     np.float32(a)
     for a in (
         1.80561662e-09,
@@ -136,9 +140,9 @@ _P = [
 def _gelu(x: Array) -> Array:
     """x times the normal distribution function of x, to 2e-7 of the larger of 1 and |x|."""
     square: Array = x * x
-    p: Array = square * _P[0]
-    p += _P[1]
-    for coefficient in _P[2:]:
+    p: Array = square * _ERF_TANH_POLYNOMIAL[0]
+    p += _ERF_TANH_POLYNOMIAL[1]
+    for coefficient in _ERF_TANH_POLYNOMIAL[2:]:
         p *= square
         p += coefficient
     p *= x
@@ -168,12 +172,10 @@ def _silu(x: Array) -> Array:
     return half
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": _gelu,
-    "gelu_new": _gelu_tanh,
-    "gelu_pytorch_tanh": _gelu_tanh,
-    "relu": lambda x: np.maximum(x, 0),
-    "silu": _silu,
-    "swish": _silu,
-    "tanh": np.tanh,
+_ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    Activation.GELU: _gelu,
+    Activation.GELU_TANH: _gelu_tanh,
+    Activation.RELU: lambda x: np.maximum(x, 0),
+    Activation.SILU: _silu,
+    Activation.TANH: np.tanh,
 }

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 from dpr_tiny_retriever.types import Pooling, Tensor
 
-HiddenAct = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh"]
+
+class Activation(IntEnum):
+    """The activation functions that every implementation has; numbered as bert.c numbers them."""
+
+    GELU = 0  # x times the normal distribution function of x
+    GELU_TANH = 1  # the same, approximated by a tanh (Hendrycks and Gimpel 2016)
+    RELU = 2
+    SILU = 3
+    TANH = 4
+
+
+#: By the names that a config.json gives them.
+ACTIVATIONS = {
+    "gelu": Activation.GELU,
+    "gelu_new": Activation.GELU_TANH,
+    "gelu_pytorch_tanh": Activation.GELU_TANH,
+    "relu": Activation.RELU,
+    "silu": Activation.SILU,
+    "swish": Activation.SILU,
+    "tanh": Activation.TANH,
+}
 
 
 @dataclass(frozen=True)
 class BertConfig:
-    """The shape of a BERT, in the words and with the defaults of its config.json, and how tokens become a vector."""
+    """The shape of a BERT, in the words and with the defaults of its config.json, and how tokens become a vector.
+
+    Raises ValueError for a value that no BERT can have.
+    """
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -29,14 +53,38 @@ class BertConfig:
     pooling: Pooling = "pooler"
     normalize: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "type_vocab_size"):
+            self._expect(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("num_hidden_layers", "projection_dim"):
+            self._expect(name, getattr(self, name) >= 0, "at least 0")
+        self._expect("max_position_embeddings", self.max_position_embeddings >= 1, "at least 1")
+        self._expect("layer_norm_eps", 0 <= self.layer_norm_eps < math.inf, "a finite number of at least 0")
+        self._expect("hidden_act", self.hidden_act in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
+        self._expect("pooling", self.pooling in get_args(Pooling), f"one of {', '.join(get_args(Pooling))}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads {self.num_attention_heads}; "
+                "expected the configuration that the weights were saved with"
+            )
+
+    def _expect(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} is {getattr(self, name)!r}; expected {expected}")
+
     @property
     def embedding_dim(self) -> int:
         """The width of a text's vector."""
         return self.projection_dim or self.hidden_size
 
+    @property
+    def activation(self) -> Activation:
+        """The function that hidden_act names."""
+        return ACTIVATIONS[self.hidden_act]
+
     @cached_property  # every question asks for it
-    def cost(self) -> float:
-        """The arithmetic of a token, that of two layers of width 128 taken as 1."""
+    def relative_cost(self) -> float:
+        """Arithmetic of a token relative to that of two layers of width 128: layers * width^2 / (2 * 128^2)."""
         return max(self.num_hidden_layers, 1) * self.hidden_size**2 / (2 * 128**2)
 
 
@@ -73,12 +121,3 @@ class BertWeights(NamedTuple):
     layers: tuple[Layer, ...]
     pooler: Dense | None  # [w, w]: present when pooling is "pooler"
     projection: Dense | None  # [w, projection_dim]: present when projection_dim is not 0
-
-
-def tensors_of(structure: Any) -> Iterator[Tensor]:
-    """The tensors of a BertWeights or of a part of it, in the order of its fields; what is absent is left out."""
-    if isinstance(structure, tuple):
-        for part in structure:
-            yield from tensors_of(part)
-    elif structure is not None:
-        yield structure

@@ -17,17 +17,17 @@ from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
-from dpr_tiny_retriever.model.batching import Batch, Piece, batches, pieces
+from dpr_tiny_retriever.model.batching import PaddedBatch, TokenBatch, TokenSlice, padded_batches, token_slices
 from dpr_tiny_retriever.model.bert_native import CompiledBert, libraries
-from dpr_tiny_retriever.model.bert_numpy import LightBert
+from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.types import BackendName, Precision, Vectors
 
 logger = logging.getLogger(__name__)
 
-#: What is worth so much arithmetic (see BertConfig.cost): padded tokens in one batch of the graph, enough that a call's
-#: own cost does not count, few enough to stay in a processor's cache. The second number is the least.
+#: What is worth so much arithmetic (BertConfig.relative_cost): padded tokens in one batch, enough that a call's own
+#: cost does not count, few enough to stay in a processor's cache. The second number is the least.
 _TOKENS, _LEAST_TOKENS = 8192, 3072
 #: Up to so many tokens at once numpy is as fast as the graph; up to the second number, in larger pieces and all
 #: together, faster than importing TensorFlow. The second is far below where the two meet on an idle machine: beside
@@ -79,7 +79,7 @@ class Forward:
         if not fitting and backend == "auto":
             logger.info("no compiled library fits this processor and model: numpy and TensorFlow encode instead")
         self._compiled = CompiledBert(fitting[0], config, weights) if fitting else None
-        self._light = self._compiled or LightBert(config, weights)
+        self._light = self._compiled or NumpyBert(config, weights)
         self._graph: Any = None
         self._so_far = 0.0
         self._lock = threading.Lock()
@@ -151,14 +151,14 @@ class Forward:
         return self._compiled is not None and self.precision == "float32" and _is_cpu(self.device)
 
     def _tasks(self, vectors: Vectors, tokens: Tokens, batch_size: int | None) -> Iterator[_Task]:
-        cost = self._config.cost
+        cost = self._config.relative_cost
         if self._without_graph:
             budget = max(int(_PIECE / cost), _LEAST_PIECE)
-            for piece in pieces(tokens, token_budget=budget, batch_size=batch_size):
+            for piece in token_slices(tokens, token_budget=budget, batch_size=batch_size):
                 yield functools.partial(_encode_piece, vectors, self._light, piece)
         else:
             budget, limit = max(int(_TOKENS / cost), _LEAST_TOKENS), self._config.max_position_embeddings
-            for batch in batches(tokens, limit=limit, token_budget=budget, batch_size=batch_size):
+            for batch in padded_batches(tokens, limit=limit, token_budget=budget, batch_size=batch_size):
                 yield functools.partial(_encode_batch, vectors, self.graph(), batch)
 
     def _threads(self) -> int:
@@ -171,7 +171,7 @@ class Forward:
         """Whether one thread takes no longer, what has to be loaded for the graph included."""
         if self.backend == "tensorflow":
             return False
-        cost = len(tokens.ids) * self._config.cost
+        cost = len(tokens.ids) * self._config.relative_cost
         if self._compiled is not None and (cost <= _PIECE or len(tokens.lengths) == 1):
             return True
         if self._without_graph:
@@ -179,7 +179,7 @@ class Forward:
         return cost <= _FEW or (self._graph is None and self._so_far + cost <= _FEW_AT_FIRST)
 
     def _few(self, tokens: Tokens) -> Vectors:
-        cost = len(tokens.ids) * self._config.cost
+        cost = len(tokens.ids) * self._config.relative_cost
         if cost > _FEW:
             self._so_far += cost
         return self._light.encode(tokens)
@@ -203,13 +203,13 @@ def _has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _encode_piece(vectors: Vectors, bert: CompiledBert | LightBert, piece: Piece) -> int:
-    vectors[piece.rows] = bert.encode(piece.tokens)
+def _encode_piece(vectors: Vectors, bert: CompiledBert | NumpyBert, piece: TokenSlice) -> int:
+    bert.encode_into(vectors[piece.rows], piece.tokens)
     return len(piece.tokens.lengths)
 
 
-def _encode_batch(vectors: Vectors, graph: Any, batch: Batch) -> int:
-    vectors[batch.rows] = graph(batch.token_ids, batch.lengths, batch.segment_starts)
+def _encode_batch(vectors: Vectors, graph: Any, batch: PaddedBatch) -> int:
+    vectors[batch.rows] = graph(*batch.tokens)
     return len(batch.rows)
 
 
@@ -222,7 +222,7 @@ def _finished(vectors: Vectors, futures: list[Future[int]], done: Callable[[int]
 def _compile(config: BertConfig, weights: BertWeights, device: str | None, precision: Precision) -> Any:
     import tensorflow as tf
 
-    from dpr_tiny_retriever.model.bert_tensorflow import encode
+    from dpr_tiny_retriever.model.bert_tensorflow import forward as forward_pass
 
     def placed() -> AbstractContextManager[Any]:
         return tf.device(device) if device else nullcontext()
@@ -238,7 +238,7 @@ def _compile(config: BertConfig, weights: BertWeights, device: str | None, preci
     @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
     def forward(token_ids: Any, lengths: Any, segment_starts: Any) -> Any:
         with placed():
-            return tf.cast(encode(constants, config, token_ids, lengths, segment_starts), tf.float32)
+            return tf.cast(forward_pass(constants, config, TokenBatch(token_ids, lengths, segment_starts)), tf.float32)
 
     # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
     forward.get_concrete_function()

@@ -10,7 +10,8 @@ import numpy as np
 
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.encoder import Encoder
-from dpr_tiny_retriever.model.bert_tensorflow import encode
+from dpr_tiny_retriever.model.batching import TokenBatch
+from dpr_tiny_retriever.model.bert_tensorflow import forward
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm
 from dpr_tiny_retriever.types import Array, Model, Pooling, Vectors
 
@@ -162,7 +163,7 @@ def _token_vectors(source: Encoder) -> Array:
     ids = np.stack(columns, axis=1).astype(np.int32)
     full = np.full(_TOKENS_AT_ONCE, 3, np.int32)
     parts = [
-        np.asarray(encode(source.weights, source.config, part, full[: len(part)], full[: len(part)]))
+        np.asarray(forward(source.weights, source.config, TokenBatch(part, full[: len(part)], full[: len(part)])))
         for part in (ids[at : at + _TOKENS_AT_ONCE] for at in range(0, size, _TOKENS_AT_ONCE))
     ]
     vectors: Array = np.concatenate(parts)

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dpr_tiny_retriever.model.batching import LENGTH_STEP
-from dpr_tiny_retriever.model.bert_tensorflow import encode
-from dpr_tiny_retriever.model.config import BertConfig, BertWeights, tensors_of
+from dpr_tiny_retriever.model.batching import LENGTH_STEP, TokenBatch
+from dpr_tiny_retriever.model.bert_tensorflow import forward
+from dpr_tiny_retriever.model.config import BertConfig, BertWeights
+from dpr_tiny_retriever.model.tree import tree_leaves
 
 Tensor = Any
 
@@ -57,7 +58,7 @@ class Tower(keras.layers.Layer):  # type: ignore[misc]
         self._products_dtype = tf.as_dtype(compute_dtype)
         self._paths: list[str] = []
         self._shape = _numbered(weights, self._paths)
-        arrays = list(tensors_of(weights))
+        arrays = list(tree_leaves(weights))
         for path, array in zip(self._paths, arrays, strict=True):
             self.add_weight(
                 shape=array.shape, initializer=keras.initializers.Constant(array), name=path.replace(".", "_")
@@ -90,7 +91,7 @@ class Tower(keras.layers.Layer):  # type: ignore[misc]
             last = weights.layers[-1].output_norm
             weights = weights._replace(embeddings=weights.embeddings._replace(norm=last), layers=())
         inside = drop.everywhere if drop.inside else no_drop
-        vectors = tf.cast(encode(weights, config, *texts, drop=inside), tf.float32)
+        vectors = tf.cast(forward(weights, config, TokenBatch(*texts), drop=inside), tf.float32)
         if not drop.inside:
             vectors = drop.everywhere(vectors)
         return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-24) if self.config.normalize else vectors

@@ -17,7 +17,7 @@ from model_folders import bert_arrays, bert_record, write_model
 from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.model import runner as forward
 from dpr_tiny_retriever.model.bert_native import CompiledBert, _runnable, libraries
-from dpr_tiny_retriever.model.bert_numpy import LightBert
+from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import Dense
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 
@@ -60,7 +60,7 @@ def test_texts_have_the_same_vectors_in_every_group(pair_directory: Path, lanes:
         ids = together.ids[end - together.lengths[row] : end]
         alone = bert.encode(Tokens(ids, together.lengths[one], together.segment_starts[one], num_truncated=0))
         np.testing.assert_array_equal(vectors[one], alone)
-    light = LightBert(encoder.config, encoder.weights)
+    light = NumpyBert(encoder.config, encoder.weights)
     np.testing.assert_allclose(vectors, light.encode(together), rtol=0, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_a_model_that_no_library_can_hold_is_encoded_without_one(tmp_path: Path)
     record = bert_record(width=48, heads=3, intermediate_size=100)
     odd = Encoder.from_pretrained(write_model(tmp_path, record, bert_arrays(record)), side="passage")
     assert libraries(odd.config) == []
-    assert isinstance(odd._forward._light, LightBert)
+    assert isinstance(odd._forward._light, NumpyBert)
     assert odd.encode(["the city", ("the tower", "of the river")]).shape == (2, 48)
 
 
