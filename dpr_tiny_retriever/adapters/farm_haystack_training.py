@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.callbacks import DevScore, dev_score
 from dpr_tiny_retriever.training.settings import Settings
 from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
-from dpr_tiny_retriever.training.trainer import Run, train
+from dpr_tiny_retriever.training.trainer import train
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 def train_as_haystack(
     encoder: DualEncoder,
     *,
+    use_gpu: bool,
     data_dir: str,
     train_filename: str,
     dev_filename: str | None,
@@ -46,12 +48,15 @@ def train_as_haystack(
     optimizer_name: str,
     optimizer_correct_bias: bool,
     save_dir: str,
-    checkpoint_root_dir: Path,
+    checkpoint_root_dir: str | Path,
     checkpoint_every: int | None,
     checkpoints_to_keep: int,
     early_stopping: Any,
-) -> Run:
-    """Train on top of a pair, and write it into save_dir; raises ValueError for what cannot be had here."""
+) -> DualEncoder:
+    """Train a pair further, write it into save_dir and return it; raises ValueError for values not supported here.
+
+    use_gpu is the retriever's; all other parameters are DensePassageRetriever.train's.
+    """
     _only("num_positives", num_positives, 1, "one positive is trained on for each question")
     _only("optimizer_name", optimizer_name, "AdamW", "there is no other optimiser")
     _only("optimizer_correct_bias", optimizer_correct_bias, True, "AdamW corrects its bias")
@@ -80,24 +85,25 @@ def train_as_haystack(
         evaluate_every=evaluate_every,
         patience=max(early_stopping.patience, 1) if early_stopping is not None else None,
     )
-    gpus = tf.config.list_logical_devices("GPU")[:n_gpu]
-    run = train(
-        [folder / train_filename],
-        Path(save_dir),
-        start=encoder,
-        settings=settings,
-        dev=[folder / dev_filename] if dev_filename else (),
-        dev_share=dev_split if dev_filename is None else 0.0,
-        titles=embed_title,
-        strategy=tf.distribute.MirroredStrategy([gpu.name for gpu in gpus]) if len(gpus) > 1 else None,
-        max_examples=max_samples,
-        checkpoints=Path(checkpoint_root_dir) if checkpoint_every is not None else None,
-        checkpoint_every=checkpoint_every,
-    )
-    if test_filename is not None:
-        score = average_rank(run.encoder, folder / test_filename, titles=embed_title)
-        logger.info("test: average rank %.2f, %s", score.average_rank, score.hits)
-    return run
+    gpus = tf.config.list_logical_devices("GPU")[: n_gpu if use_gpu else 0]
+    with nullcontext() if use_gpu else tf.device("/CPU:0"):
+        run = train(
+            [folder / train_filename],
+            Path(save_dir),
+            start=encoder,
+            settings=settings,
+            dev=[folder / dev_filename] if dev_filename else (),
+            dev_share=dev_split if dev_filename is None else 0.0,
+            titles=embed_title,
+            strategy=tf.distribute.MirroredStrategy([gpu.name for gpu in gpus]) if len(gpus) > 1 else None,
+            max_examples=max_samples,
+            checkpoints=Path(checkpoint_root_dir) if checkpoint_every is not None else None,
+            checkpoint_every=checkpoint_every,
+        )
+        if test_filename is not None:
+            score = average_rank(run.encoder, folder / test_filename, titles=embed_title)
+            logger.info("test: average rank %.2f, %s", score.average_rank, score.hits)
+    return run.encoder
 
 
 def average_rank(encoder: DualEncoder, data: Path, *, titles: bool = True) -> DevScore:

@@ -1,17 +1,17 @@
 """LangChain embeddings over a pair of small encoders, for langchain-core 0.2 to 1.x.
 
-Queries and documents go through their own encoders. LangChain hands over plain texts, so a title travels
-inside the text, before a separator of your choice: `join_titles` puts it there, `split_titles` takes it out.
+Queries and documents have an encoder each. LangChain passes plain texts, so a title travels inside the text,
+before a separator of your choice: `join_titles` puts it there, `split_titles` takes it out.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import dpr_tiny_retriever
 from dpr_tiny_retriever.errors import MissingExtraError
+from dpr_tiny_retriever.load_options import LoadOptions, spell_out_options
 from dpr_tiny_retriever.passage import as_passages
 
 try:
@@ -24,8 +24,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from dpr_tiny_retriever import DualEncoder
-    from dpr_tiny_retriever.types import Pooling, Precision
+    from dpr_tiny_retriever.types import Model
 
 __all__ = ["TinyDPREmbeddings", "join_titles", "split_titles"]
 
@@ -33,39 +35,35 @@ __all__ = ["TinyDPREmbeddings", "join_titles", "split_titles"]
 class TinyDPREmbeddings(Embeddings):
     """Embeds documents with the passage encoder and queries with the query encoder.
 
-    The model is loaded at once, so a wrong name or folder is an error here and not in the middle of an index.
+    The constructor loads the model, so that a wrong name or folder is an error before anything is indexed.
     Vectors of a pair whose `encoder.similarity` is "dot" belong in a store that compares by dot product
     (Qdrant's `Distance.DOT`, FAISS' `MAX_INNER_PRODUCT`); with `normalize=True` cosine ranks as the dot
     product does.
 
     Pickling and copying keep the settings and load the model again; a token is never written out.
 
-    model, query_model, passage_model, revision, token, local_files_only, max_query_length,
-    max_passage_length, pooling, normalize, precision: as in `DualEncoder.from_pretrained`.
-    title_separator: what stands before its first occurrence in a text is the title; None: no titles.
+    model, query_model, passage_model, max_query_length, max_passage_length: as in `DualEncoder.from_pretrained`.
+    title_separator: what precedes its first occurrence in a text is the title; None: no titles.
     batch_size, show_progress: as in `DualEncoder.encode_passages`.
+    options: revision, backend, threads and the others of `LoadOptions`.
     """
 
     encoder: DualEncoder
     """The pair itself, with `embedding_dim` and `similarity`."""
 
+    @spell_out_options
     def __init__(
         self,
-        model: str | os.PathLike[str] | None = None,
+        model: Model = None,
         *,
-        query_model: str | os.PathLike[str] | None = None,
-        passage_model: str | os.PathLike[str] | None = None,
+        query_model: Model = None,
+        passage_model: Model = None,
         title_separator: str | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
         max_query_length: int | None = None,
         max_passage_length: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        precision: Precision = "float32",
         batch_size: int | None = None,
         show_progress: bool | None = None,
+        **options: Unpack[LoadOptions],
     ) -> None:
         if title_separator is not None:
             _check_separator(title_separator)
@@ -76,15 +74,13 @@ class TinyDPREmbeddings(Embeddings):
             model,
             query_model=query_model,
             passage_model=passage_model,
-            revision=revision,
-            token=token,
-            local_files_only=local_files_only,
             max_query_length=max_query_length,
             max_passage_length=max_passage_length,
-            pooling=pooling,
-            normalize=normalize,
-            precision=precision,
+            **options,
         )
+
+    def __repr__(self) -> str:
+        return f"TinyDPREmbeddings({self.encoder!r})"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one vector of `encoder.embedding_dim` floats per text, in the order of the texts.
@@ -112,10 +108,9 @@ def join_titles(documents: Iterable[Document], *, title_separator: str, title_ke
     """Return copies of documents whose text is their title, the separator and their text.
 
     The title is `metadata[title_key]`, and stays there. A document without one (no such key, None or "")
-    keeps its text; if that text contains the separator, another is put in front of it, the sign of an empty
-    title. So `split_titles` gives every document back as it was, and `TinyDPREmbeddings` with the same
-    separator embeds exactly its title and text. Split long documents into chunks first: then each chunk
-    carries the title.
+    keeps its text; if that text contains the separator, another separator is put in front, which marks an empty
+    title. So `split_titles` restores every document, and `TinyDPREmbeddings` with the same separator embeds
+    exactly its title and text. Split long documents into chunks first: then each chunk carries the title.
 
     Raises ValueError if a title contains the separator or runs into it, TypeError if a title is not a str.
     """
@@ -137,19 +132,19 @@ def join_titles(documents: Iterable[Document], *, title_separator: str, title_ke
 def split_titles(documents: Iterable[Document], *, title_separator: str, title_key: str = "title") -> list[Document]:
     """Return copies of documents with the title taken off their text and stored as `metadata[title_key]`.
 
-    Undoes `join_titles`, for the documents that a retriever returns. A text without the separator is kept.
+    Undoes `join_titles`, for the documents that a retriever returns. A text without the separator stays as it is.
 
     Raises ValueError if the metadata holds another title: then the text was not written by `join_titles`.
     """
     _check_separator(title_separator)
     split = []
     for position, document in enumerate(documents):
-        known, metadata = _title(document, position, title_key), dict(document.metadata)
+        stored_title, metadata = _title(document, position, title_key), dict(document.metadata)
         title, text = _partition(document.page_content, title_separator)
         if text != document.page_content:
-            if known and known != title:
+            if stored_title and stored_title != title:
                 raise ValueError(
-                    f"document {position} has the title {known!r} in its metadata and {title!r} in its text; "
+                    f"document {position} has the title {stored_title!r} in its metadata and {title!r} in its text; "
                     "expected what join_titles wrote: split it once, with the same separator"
                 )
             if title:
@@ -159,14 +154,14 @@ def split_titles(documents: Iterable[Document], *, title_separator: str, title_k
 
 
 def _with_titles(texts: Iterable[str], separator: str) -> list[tuple[str, str]]:
-    """Cut titles off texts; what is no text is refused by the core, with its position."""
+    """Split titles off texts; the core refuses anything but a text, with its position."""
     return [(title, text) if title else _partition(text, separator) for title, text in as_passages(texts)]
 
 
 def _partition(text: str, separator: str) -> tuple[str, str]:
     """Return the title, "" if there is none, and the text after it."""
-    before, found, after = text.partition(separator)
-    return (before, after) if found else ("", text)
+    title, separated, rest = text.partition(separator)
+    return (title, rest) if separated else ("", text)
 
 
 def _title(document: Document, position: int, key: str) -> str:

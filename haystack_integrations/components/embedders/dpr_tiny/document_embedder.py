@@ -85,6 +85,10 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
         return Passage(title, self.prefix + self.embedding_separator.join(parts) + self.suffix)
 
 
+# @component replaces it by one that tells the sockets, and neither model nor backend.
+TinyDPRDocumentEmbedder.__repr__ = TinyDPREmbedder.__repr__  # type: ignore[method-assign]
+
+
 def _wrong_input(found: str) -> TypeError:
     return TypeError(
         f"TinyDPRDocumentEmbedder embeds a list of haystack Documents, but {found}; "

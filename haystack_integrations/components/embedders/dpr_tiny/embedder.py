@@ -10,7 +10,8 @@ from haystack import default_from_dict, default_to_dict
 from haystack.utils import Secret
 from haystack.utils.auth import deserialize_secrets_inplace
 
-from dpr_tiny_retriever.types import Pooling, Precision, Side
+from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options
+from dpr_tiny_retriever.types import BackendName, Pooling, Precision, Side
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import Encoder
@@ -19,7 +20,7 @@ _Embedder = TypeVar("_Embedder", bound="TinyDPREmbedder")
 
 _HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
 
-# One lock for all: loading is rare, and a component that holds no lock of its own can be copied and pickled.
+# One lock for all components: loading is rare, and a component without a lock of its own can be copied and pickled.
 _loading = Lock()
 
 
@@ -29,13 +30,11 @@ class TinyDPREmbedder:
 
     model: a preset ("nlpconnect-L2"), the directory of a pair, one model's directory or hub id; None is the
         bundled pair. Of a pair, each embedder loads its own side only.
-    revision, token, local_files_only: as in DualEncoder.from_pretrained. The token is a Secret, and is read
-        when the model is loaded.
+    token: the hub's token, a Secret that is read when the model is loaded.
     max_length: tokens per text, special tokens included; None is what the model says.
-    pooling: "pooler", "cls" or "mean"; None is what the model says.
-    normalize_embeddings: True scales vectors to unit length, False does not; None is what the model says.
-    precision: "float32", or "bfloat16": faster for many texts on processors that have it, vectors a little coarser.
-    prefix, suffix: put around the text, never around a title.
+    normalize_embeddings: normalize of LoadOptions.
+    revision, local_files_only, pooling, backend, threads, device, precision: as in LoadOptions.
+    prefix, suffix: text put around a text, never around a title.
     progress_bar: True shows one, False does not; None shows one for long work only.
     """
 
@@ -43,26 +42,39 @@ class TinyDPREmbedder:
 
     model: str | os.PathLike[str] | None = None
     _: KW_ONLY
-    revision: str | None = None
+    revision: str | None = DEFAULTS["revision"]
     token: Secret | None = _HUB_TOKEN
-    local_files_only: bool = False
+    local_files_only: bool = DEFAULTS["local_files_only"]
     max_length: int | None = None
-    pooling: Pooling | None = None
-    normalize_embeddings: bool | None = None
-    precision: Precision = "float32"
+    pooling: Pooling | None = DEFAULTS["pooling"]
+    normalize_embeddings: bool | None = DEFAULTS["normalize"]
+    backend: BackendName = DEFAULTS["backend"]
+    threads: int | None = DEFAULTS["threads"]
+    device: str | None = DEFAULTS["device"]
+    precision: Precision = DEFAULTS["precision"]
     prefix: str = ""
     suffix: str = ""
     progress_bar: bool | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.model, os.PathLike):
-            self.model = os.fspath(self.model)  # a saved pipeline holds plain data
+            self.model = os.fspath(self.model)  # a pipeline in YAML holds plain data
         if self.token is not None and not isinstance(self.token, Secret):
             raise TypeError(
                 f"token is a {type(self.token).__name__}; expected a Secret, which keeps its value out of "
                 'saved pipelines: Secret.from_env_var("HF_TOKEN") or Secret.from_token(...)'
             )
+        if self.device is not None and not isinstance(self.device, str):
+            raise TypeError(
+                f"device is a {type(self.device).__name__}; expected None or TensorFlow's name for it, such as '/GPU:0'"
+            )
+        complete_options(self._load_options(token=None))  # refuses a wrong value now, not at the first run
         self._encoder: Encoder | None = None
+
+    def __repr__(self) -> str:
+        if self._encoder is None:
+            return f"{type(self).__name__}(model={self.model!r}, side={self.side!r}, not loaded yet)"
+        return f"{type(self).__name__}({self._encoder!r})"
 
     @property
     def embedding_dim(self) -> int:
@@ -99,16 +111,21 @@ class TinyDPREmbedder:
                 if self._encoder is None:
                     from dpr_tiny_retriever import Encoder
 
-                    encoder = Encoder.from_pretrained(
-                        self.model,
-                        side=self.side,
-                        revision=self.revision,
-                        token=self.token.resolve_value() if self.token else None,
-                        local_files_only=self.local_files_only,
-                        max_length=self.max_length,
-                        pooling=self.pooling,
-                        normalize=self.normalize_embeddings,
-                        precision=self.precision,
+                    options = self._load_options(self.token.resolve_value() if self.token else None)
+                    self._encoder = Encoder.from_pretrained(
+                        self.model, side=self.side, max_length=self.max_length, **options
                     )
-                    self._encoder = encoder
         return self._encoder
+
+    def _load_options(self, token: str | None) -> LoadOptions:
+        return {
+            "revision": self.revision,
+            "token": token,
+            "local_files_only": self.local_files_only,
+            "pooling": self.pooling,
+            "normalize": self.normalize_embeddings,
+            "backend": self.backend,
+            "threads": self.threads,
+            "device": self.device,
+            "precision": self.precision,
+        }

@@ -38,3 +38,7 @@ class TinyDPRTextEmbedder(TinyDPREmbedder):
     async def run_async(self, text: str) -> dict[str, list[float]]:
         """As run(), in a thread, so that the event loop goes on."""
         return await asyncio.to_thread(self.run, text)
+
+
+# @component replaces it by one that tells the sockets, and neither model nor backend.
+TinyDPRTextEmbedder.__repr__ = TinyDPREmbedder.__repr__  # type: ignore[method-assign]
