@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dpr_tiny_retriever
 from dpr_tiny_retriever.errors import MissingExtraError
-from dpr_tiny_retriever.load_options import LoadOptions, spell_out_options
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.passage import as_passages
 
 try:
@@ -65,6 +65,7 @@ class TinyDPREmbeddings(Embeddings):
         show_progress: bool | None = None,
         **options: Unpack[LoadOptions],
     ) -> None:
+        complete_options(options, own=tuple(locals())[1:-1])  # own: all parameters between self and options
         if title_separator is not None:
             _check_separator(title_separator)
         self.title_separator = title_separator

@@ -59,7 +59,7 @@ def questions() -> dict[str, str]:
 
 @pytest.fixture
 def open_store(tmp_path: Path) -> OpenStore:
-    """Make a new FAISS store over a SQLite file of its own, as wide as MiniLM unless told otherwise."""
+    """Create a FAISS store over a new SQLite file, by default as wide as MiniLM."""
 
     def store(name: str = "documents", embedding_dim: int = 384, **options: object) -> FAISSDocumentStore:
         return FAISSDocumentStore(
@@ -74,7 +74,7 @@ def open_store(tmp_path: Path) -> OpenStore:
 
 @pytest.fixture(scope="session")
 def retriever(pair_directory: Path) -> TinyDPRRetriever:
-    """A pair of different encoders with random weights; its vectors have no unit length."""
+    """A pair of different encoders with random weights; its vectors are not of unit length."""
     return TinyDPRRetriever(model=pair_directory)
 
 

@@ -1,4 +1,4 @@
-"""Making a retriever: DensePassageRetriever's parameters, stores that do not fit, values that cannot be."""
+"""Constructing a retriever: DensePassageRetriever's parameters, stores that do not fit, values that are refused."""
 
 import inspect
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from haystack import Document
 from haystack.document_stores import FAISSDocumentStore
 from haystack.nodes import DensePassageRetriever
@@ -20,7 +19,7 @@ from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
 OpenStore = Callable[..., FAISSDocumentStore]
 
-NOT_TAKEN_OVER = {
+NOT_MIRRORED = {
     "devices": "torch devices",
     "similarity_function": "of the training loss",
     "global_loss_buffer_size": "of distributed training in torch",
@@ -31,9 +30,9 @@ def parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(function).parameters)
 
 
-def test_the_parameters_of_dense_passage_retriever_are_taken_over() -> None:
+def test_the_constructor_has_the_parameters_of_dense_passage_retriever() -> None:
     ours, theirs = parameters(TinyDPRRetriever), parameters(DensePassageRetriever)
-    assert theirs.keys() - ours.keys() == NOT_TAKEN_OVER.keys()
+    assert theirs.keys() - ours.keys() == NOT_MIRRORED.keys()
     assert next(iter(ours)) == next(iter(theirs)) == "document_store"
     for name in ("top_k", "use_gpu", "embed_title", "progress_bar", "scale_score", "use_auth_token"):
         assert ours[name].default == theirs[name].default
@@ -42,7 +41,7 @@ def test_the_parameters_of_dense_passage_retriever_are_taken_over() -> None:
 @pytest.mark.parametrize(
     "method", ["retrieve", "retrieve_batch", "embed_queries", "embed_documents", "run", "run_batch", "save"]
 )
-def test_the_methods_of_dense_passage_retriever_are_called_alike(method: str) -> None:
+def test_methods_are_called_like_those_of_dense_passage_retriever(method: str) -> None:
     ours = parameters(getattr(TinyDPRRetriever, method))
     theirs = parameters(getattr(DensePassageRetriever, method))
     assert list(ours)[: len(theirs)] == list(theirs)
@@ -50,7 +49,7 @@ def test_the_methods_of_dense_passage_retriever_are_called_alike(method: str) ->
         assert ours[name].default == parameter.default
 
 
-def test_two_models_by_name_are_a_pair(pair_directory: Path, retriever: TinyDPRRetriever) -> None:
+def test_a_model_for_each_side_makes_a_pair(pair_directory: Path, retriever: TinyDPRRetriever) -> None:
     named = TinyDPRRetriever(
         query_embedding_model=pair_directory / "query_encoder",
         passage_embedding_model=str(pair_directory / "passage_encoder"),
@@ -66,32 +65,13 @@ def test_two_models_by_name_are_a_pair(pair_directory: Path, retriever: TinyDPRR
     np.testing.assert_allclose(named.embed_documents([document]), retriever.embed_documents([document]), atol=1e-5)
 
 
-def test_slow_tokenizers_are_refused(pair_directory: Path) -> None:
+def test_use_fast_tokenizers_false_is_refused(pair_directory: Path) -> None:
     assert TinyDPRRetriever(model=pair_directory, use_fast_tokenizers=True).top_k == 10
     with pytest.raises(ValueError, match=r"use_fast_tokenizers=False.*leave it out"):
         TinyDPRRetriever(model=pair_directory, use_fast_tokenizers=False)
 
 
-def test_use_gpu_false_keeps_the_work_on_the_cpu(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # So that TensorFlow does the work, however little it is.
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner.libraries", lambda config: [])
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW", 0)
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW_AT_FIRST", 0)
-    # Without soft placement TensorFlow does not put work meant for a GPU that is not there on the CPU instead.
-    on_cpu = TinyDPRRetriever(model=pair_directory, use_gpu=False)
-    anywhere = TinyDPRRetriever(model=pair_directory)
-    tf.config.set_soft_device_placement(False)
-    try:
-        with tf.device("/GPU:7"):
-            assert on_cpu.embed_queries(["who"]).shape == (1, 128)
-            assert on_cpu.embed_documents([Document(content="text")]).shape == (1, 128)
-            with pytest.raises((TypeError, tf.errors.OpError), match="GPU:7"):
-                anywhere.embed_queries(["who"])
-    finally:
-        tf.config.set_soft_device_placement(True)
-
-
-def test_models_named_in_part_or_twice_are_refused(pair_directory: Path) -> None:
+def test_a_missing_side_or_a_model_named_twice_is_refused(pair_directory: Path) -> None:
     with pytest.raises(ValueError, match=r"found model=None.*expected model alone"):
         TinyDPRRetriever(query_embedding_model=pair_directory)
     with pytest.raises(ValueError, match="or the other two by name"):
@@ -100,7 +80,7 @@ def test_models_named_in_part_or_twice_are_refused(pair_directory: Path) -> None
         TinyDPRRetriever(None, pair_directory / "query_encoder", pair_directory / "passage_encoder")
 
 
-def test_a_model_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error_in_the_constructor(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="nowhere"):
         TinyDPRRetriever(model=tmp_path / "nowhere")
 
@@ -119,7 +99,7 @@ def test_a_store_of_another_dimension_is_refused_before_anything_is_encoded(
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "l2"])
-def test_a_store_that_ranks_otherwise_is_refused(
+def test_a_store_with_another_similarity_is_refused(
     open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever, similarity: str
 ) -> None:
     store = open_store(embedding_dim=128, similarity=similarity)
@@ -156,7 +136,7 @@ def test_counts_below_one_are_refused(
 
 
 @pytest.mark.parametrize("value", ["10", 2.5, True])
-def test_counts_are_whole_numbers(
+def test_counts_that_are_not_int_are_refused(
     open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever, value: object
 ) -> None:
     with pytest.raises(TypeError, match=r"top_k is .*; expected int"):
@@ -166,17 +146,17 @@ def test_counts_are_whole_numbers(
 
 
 @pytest.mark.parametrize("title_field", [None, 5, ["name"]])
-def test_the_title_field_is_a_name(pair_directory: Path, title_field: object) -> None:
+def test_a_title_field_that_is_not_a_str_is_refused(pair_directory: Path, title_field: object) -> None:
     with pytest.raises(TypeError, match=r"title_field is .*; expected str, or embed_title=False"):
         TinyDPRRetriever(model=pair_directory, title_field=title_field)  # type: ignore[arg-type]
 
 
-def test_a_retriever_travels_by_pickle(retriever: TinyDPRRetriever) -> None:
+def test_a_pickled_retriever_gives_the_same_vectors(retriever: TinyDPRRetriever) -> None:
     copied = pickle.loads(pickle.dumps(retriever))
     np.testing.assert_allclose(copied.embed_queries(["who"]), retriever.embed_queries(["who"]), atol=1e-5)
 
 
-def test_a_saved_pair_loads_with_the_settings_asked_for(
+def test_a_saved_pair_keeps_its_settings(
     tmp_path: Path, open_store: OpenStore, pair_directory: Path, documents: list[Document]
 ) -> None:
     retriever = TinyDPRRetriever(model=pair_directory, max_seq_len_passage=12, pooling="mean", normalize=True)
@@ -206,22 +186,24 @@ IMPORT = "import dpr_tiny_retriever.adapters.farm_haystack"
 
 
 def test_without_farm_haystack_one_line_names_the_extra() -> None:
-    # -S leaves out site-packages: only the standard library and this project can be imported.
-    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=only(), capture_output=True, text=True)
+    # With -S, without site-packages, only the standard library and this project can be imported.
+    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=environment_with(), capture_output=True, text=True)
     assert run.stderr.splitlines()[-1] == (
         "dpr_tiny_retriever.errors.MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found none: "
         'pip install "dpr-tiny-retriever[farm-haystack]"'
     )
 
 
-def test_with_haystack_ai_in_its_place_one_line_says_that_they_exclude_each_other(tmp_path: Path) -> None:
+def test_with_haystack_ai_installed_one_line_says_that_it_excludes_farm_haystack(tmp_path: Path) -> None:
     (tmp_path / "haystack").mkdir()
     (tmp_path / "haystack" / "__init__.py").write_text("")
     (tmp_path / "haystack_ai-3.4.0.dist-info").mkdir()
     (tmp_path / "haystack_ai-3.4.0.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: haystack-ai\nVersion: 3.4.0\n"
     )
-    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=only(tmp_path), capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", IMPORT], env=environment_with(tmp_path), capture_output=True, text=True
+    )
     assert run.stderr.splitlines()[-1] == (
         "dpr_tiny_retriever.errors.MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found "
         "haystack-ai 3.4.0, which excludes it: uninstall that, then "
@@ -229,14 +211,16 @@ def test_with_haystack_ai_in_its_place_one_line_says_that_they_exclude_each_othe
     )
 
 
-def test_a_broken_farm_haystack_is_not_mistaken_for_a_missing_one(tmp_path: Path) -> None:
+def test_an_import_error_inside_farm_haystack_is_shown_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "haystack").mkdir()
     (tmp_path / "haystack" / "__init__.py").write_text("import a_library_it_needs")
-    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=only(tmp_path), capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", IMPORT], env=environment_with(tmp_path), capture_output=True, text=True
+    )
     assert run.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'a_library_it_needs'"
 
 
-def only(*folders: Path) -> dict[str, str]:
-    """An environment in which Python finds the project, and these folders before it."""
-    project = Path(__file__).parents[2]
+def environment_with(*folders: Path) -> dict[str, str]:
+    """Environment variables with which Python finds these folders, then the project."""
+    project = Path(__file__).parents[3]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, project]))}

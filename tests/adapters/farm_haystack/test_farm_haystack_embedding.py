@@ -1,5 +1,7 @@
-"""Queries and documents become the core's own vectors, titles included."""
+"""Queries and documents get the core's vectors, titles included."""
 
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,7 @@ def test_a_document_without_a_title_is_its_text_alone(
     np.testing.assert_allclose(vector, core.encode_passages(["the river and the city"])[0], atol=1e-5)
 
 
-def test_titles_come_from_the_field_named_or_are_left_out(pair_directory: Path, core: DualEncoder) -> None:
+def test_titles_come_from_title_field_or_are_left_out(pair_directory: Path, core: DualEncoder) -> None:
     document = Document(content="the river and the city", meta={"name": "file.txt", "heading": "tower"})
     named, untitled = core.encode_passages([Passage("tower", document.content), document.content])
     by_heading = TinyDPRRetriever(model=pair_directory, title_field="heading")
@@ -59,7 +61,7 @@ def test_titles_come_from_the_field_named_or_are_left_out(pair_directory: Path, 
 
 
 @pytest.mark.parametrize("title", [1984, 3.5, float("nan"), True, ["a", "list"], b"bytes"])
-def test_a_title_that_is_no_text_is_refused_unless_titles_are_left_out(
+def test_a_title_that_is_not_a_str_is_refused_unless_titles_are_left_out(
     pair_directory: Path, retriever: TinyDPRRetriever, title: object
 ) -> None:
     document = Document(content="text", id="d7", meta={"name": title})
@@ -79,7 +81,7 @@ def test_a_title_that_is_no_text_is_refused_unless_titles_are_left_out(
         ("bells.wav", "audio"),
     ],
 )
-def test_what_is_no_text_is_refused(retriever: TinyDPRRetriever, content: object, kind: str) -> None:
+def test_tables_images_and_audio_are_refused(retriever: TinyDPRRetriever, content: object, kind: str) -> None:
     documents = [Document(content="text"), Document(content=content, content_type=kind, id="d8")]  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match=f"document d8 has content_type '{kind}'; expected 'text'.*turn them into text"
@@ -98,19 +100,19 @@ def test_a_document_without_text_is_refused(retriever: TinyDPRRetriever, content
 
 
 @pytest.mark.parametrize("content", ["", "   ", "\n\t", "\x00"])
-def test_blank_text_is_encoded_as_no_words(retriever: TinyDPRRetriever, core: DualEncoder, content: str) -> None:
+def test_blank_text_is_encoded_like_empty_text(retriever: TinyDPRRetriever, core: DualEncoder, content: str) -> None:
     [vector] = retriever.embed_documents([Document(content=content, meta={"name": "tower"})])
     np.testing.assert_allclose(vector, core.encode_passages([Passage("tower", "")])[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("wrong", ["text", {"content": "text"}, None, [Document(content="text")]])
-def test_what_is_no_document_is_named_by_its_position(retriever: TinyDPRRetriever, wrong: object) -> None:
+def test_an_item_that_is_not_a_document_is_named_by_its_position(retriever: TinyDPRRetriever, wrong: object) -> None:
     with pytest.raises(TypeError, match=f"document 1 is a {type(wrong).__name__}; expected a Document"):
         retriever.embed_documents([Document(content="text"), wrong])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("wrong", [None, 5, Document(content="text")])
-def test_documents_come_in_a_list(retriever: TinyDPRRetriever, wrong: object) -> None:
+def test_documents_that_are_not_a_list_are_refused(retriever: TinyDPRRetriever, wrong: object) -> None:
     with pytest.raises(TypeError, match=f"documents is a {type(wrong).__name__}; expected a list of Documents"):
         retriever.embed_documents(wrong)  # type: ignore[arg-type]
 
@@ -121,7 +123,7 @@ def test_queries_of_the_wrong_kind_are_refused(retriever: TinyDPRRetriever, quer
         retriever.embed_queries(queries)  # type: ignore[arg-type]
 
 
-def test_vectors_do_not_depend_on_what_they_are_batched_with(
+def test_vectors_do_not_depend_on_the_batch(
     pair_directory: Path, retriever: TinyDPRRetriever, documents: list[Document]
 ) -> None:
     together = retriever.embed_documents(documents)
@@ -140,21 +142,26 @@ def test_without_gpu_the_vectors_are_the_same(
     np.testing.assert_allclose(on_cpu.embed_queries(["who"]), retriever.embed_queries(["who"]), atol=1e-5)
 
 
-def test_a_progress_bar_is_shown_for_long_work_and_only_if_wanted(
-    pair_directory: Path, retriever: TinyDPRRetriever, capfd: pytest.CaptureFixture[str]
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_progress_bar_is_shown_for_long_work_unless_switched_off(
+    pair_directory: Path, retriever: TinyDPRRetriever
 ) -> None:
     quiet = TinyDPRRetriever(model=pair_directory, progress_bar=False)
     many = [Document(content="the tower", id=str(number)) for number in range(1100)]
-    retriever.embed_queries(["who"])
-    retriever.embed_documents(many[:12])
-    quiet.embed_documents(many)
-    captured = capfd.readouterr()
-    assert (captured.out, captured.err) == ("", "")
-    retriever.embed_documents(many)
-    assert "1100/1100" in capfd.readouterr().err
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        retriever.embed_queries(["who"])
+        retriever.embed_documents(many[:12])
+        quiet.embed_documents(many)
+        assert terminal.getvalue() == ""
+        retriever.embed_documents(many)
+    assert "1100/1100" in terminal.getvalue()
 
 
-def test_lengths_are_those_asked_for_or_the_models_own(pair_directory: Path, core: DualEncoder) -> None:
+def test_maximum_lengths_replace_the_models(pair_directory: Path, core: DualEncoder) -> None:
     short = TinyDPRRetriever(model=pair_directory, max_seq_len_query=5, max_seq_len_passage=6)
     np.testing.assert_allclose(
         short.embed_queries(["who wrote the first text"]), core.encode_queries(["who wrote the"]), atol=1e-5
@@ -165,7 +172,7 @@ def test_lengths_are_those_asked_for_or_the_models_own(pair_directory: Path, cor
         TinyDPRRetriever(model=pair_directory, max_seq_len_passage=513)
 
 
-def test_pooling_and_normalize_replace_what_the_model_says(pair_directory: Path) -> None:
+def test_pooling_and_normalize_replace_the_models(pair_directory: Path) -> None:
     mean = TinyDPRRetriever(model=pair_directory, pooling="mean", normalize=True)
     expected = DualEncoder.from_pretrained(pair_directory, pooling="mean", normalize=True)
     vectors = mean.embed_queries(["who wrote the first text"])

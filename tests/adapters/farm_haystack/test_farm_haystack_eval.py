@@ -1,4 +1,4 @@
-"""farm-haystack's own `eval` gives the recall, MRR and MAP of our evaluation on the same data."""
+"""farm-haystack's `eval` and our evaluation give the same recall, MRR and MAP on the same data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from dpr_tiny_retriever.evaluation import Dataset, Dense, evaluate, load_dataset
 def dataset(tmp_path: Path) -> Dataset:
     """The library, with wrong labels among the right ones.
 
-    farm-haystack takes each question with one labelled document for a question of its own, so it is one here too.
+    farm-haystack counts a question once per labelled document, so a second label here is a second question.
     """
     queries, judgments = library_queries()
-    again = [{"_id": f"r{n}", "text": query["text"]} for n, query in enumerate(queries[:6])]
-    more = [(f"r{n}", f"d{(n + 5) % 12}", 1) for n in range(6)]
-    folder = write_beir(tmp_path / "library", library_corpus(), [*queries, *again], judgments + more)
+    repeated = [{"_id": f"r{n}", "text": query["text"]} for n, query in enumerate(queries[:6])]
+    wrong = [(f"r{n}", f"d{(n + 5) % 12}", 1) for n in range(6)]
+    folder = write_beir(tmp_path / "library", library_corpus(), [*queries, *repeated], judgments + wrong)
     return load_dataset(folder)
 
 
@@ -61,7 +61,7 @@ def labelled_store(dataset: Dataset, path: Path, dim: int) -> FAISSDocumentStore
 
 @pytest.mark.parametrize("weights", ["random", "MiniLM"])
 @pytest.mark.parametrize("k", [1, 3, 12])
-def test_eval_agrees(
+def test_eval_gives_the_measures_of_our_evaluation(
     tmp_path: Path, dataset: Dataset, pair_directory: Path, minilm_directory: Path, weights: str, k: int
 ) -> None:
     model = pair_directory if weights == "random" else minilm_directory
@@ -74,6 +74,6 @@ def test_eval_agrees(
     (result,) = evaluate(dataset, [Dense("pair", encoder, metric="dot")], ks=[k]).results
     assert theirs["n_questions"] == len(dataset.queries)
     assert theirs["recall"] == pytest.approx(result.measures[f"hit@{k}"])
-    if k == 12:  # all there is, so that neither side cuts the ranking before the other
+    if k == 12:  # the whole corpus, so that neither side cuts the ranking before the other
         assert theirs["map"] == pytest.approx(result.measures["map"])
         assert theirs["mrr"] == pytest.approx(sum(1 / result.first_ranks) / len(dataset.queries))

@@ -1,4 +1,4 @@
-"""Filters, one for all queries or one for each, in a document store that has them."""
+"""Filters, one for all queries or one for each, in a document store that supports them."""
 
 import pytest
 from haystack import Document
@@ -7,7 +7,7 @@ from qdrant_haystack import QdrantDocumentStore
 
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
-# The store makes its collection with a call that its client is about to drop.
+# The store creates its collection with a call that the client has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:`recreate_collection` method is deprecated:DeprecationWarning")
 
 QUESTIONS = ["What is in a river?", "What is seen at night?"]
@@ -35,14 +35,14 @@ def test_a_filter_narrows_the_search(store: QdrantDocumentStore, minilm: TinyDPR
     assert minilm.retrieve(QUESTIONS[1], filters={"topic": ["music"]}, document_store=store) == []
 
 
-def test_one_filter_serves_all_queries(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
+def test_one_filter_applies_to_all_queries(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
     found = minilm.retrieve_batch(QUESTIONS, filters={"topic": ["animal"]}, document_store=store)
     assert [topics(documents) for documents in found] == [{"animal"}, {"animal"}]
     assert found[0][0].meta["name"] == "Salmon"
     assert found[1][0].meta["name"] == "Owl"
 
 
-def test_each_query_may_have_a_filter_of_its_own(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
+def test_each_query_may_have_its_own_filter(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
     filters = [{"topic": ["sky"]}, {"topic": ["building"]}, None]
     queries = [*QUESTIONS, QUESTIONS[0]]
     found = minilm.retrieve_batch(queries, filters=filters, document_store=store)
@@ -53,6 +53,6 @@ def test_each_query_may_have_a_filter_of_its_own(store: QdrantDocumentStore, min
         assert [document.id for document in documents] == [document.id for document in alone]
 
 
-def test_as_many_filters_as_queries_are_expected(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
+def test_a_list_of_filters_must_be_as_long_as_the_queries(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
     with pytest.raises(HaystackError, match="Number of filters does not match"):
         minilm.retrieve_batch(QUESTIONS, filters=[None], document_store=store)

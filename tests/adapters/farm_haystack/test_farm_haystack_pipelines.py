@@ -1,4 +1,4 @@
-"""Pipelines: indexing, querying, YAML; and an index on disk that a fresh process finds as it was left."""
+"""Pipelines: indexing, querying, YAML, and an index on disk that a fresh process reads."""
 
 import json
 import logging
@@ -71,7 +71,7 @@ def test_a_query_pipeline_answers_a_batch_and_passes_parameters_on(
         pipeline.run(query="ships", params={"Retriever": {"top_k": 0}})
 
 
-def test_a_pipeline_refuses_what_is_no_query(store: FAISSDocumentStore, minilm_directory: Path) -> None:
+def test_a_pipeline_refuses_anything_but_a_str_as_query(store: FAISSDocumentStore, minilm_directory: Path) -> None:
     retriever = TinyDPRRetriever(store, minilm_directory)
     with pytest.raises(HaystackError, match="Must provide a 'query'"):
         retriever.run(root_node="Query")
@@ -82,7 +82,7 @@ def test_a_pipeline_refuses_what_is_no_query(store: FAISSDocumentStore, minilm_d
 
 
 def test_yaml_keeps_every_parameter(tmp_path: Path, pair_directory: Path) -> None:
-    given: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "query_embedding_model": pair_directory / "query_encoder",
         "passage_embedding_model": pair_directory / "passage_encoder",
         "top_k": 3,
@@ -97,8 +97,11 @@ def test_yaml_keeps_every_parameter(tmp_path: Path, pair_directory: Path) -> Non
         "local_files_only": True,
         "pooling": "mean",
         "normalize": True,
+        "precision": "float32",
+        "backend": "numpy",
+        "threads": 1,
     }
-    before = TinyDPRRetriever(**given)
+    before = TinyDPRRetriever(**parameters)
     as_node(before).save_to_yaml(tmp_path / "pipeline.yaml")
     after = Pipeline.load_from_yaml(tmp_path / "pipeline.yaml").get_node("Retriever")
     for name in (
@@ -110,7 +113,7 @@ def test_yaml_keeps_every_parameter(tmp_path: Path, pair_directory: Path) -> Non
         "progress_bar",
         "scale_score",
     ):
-        assert getattr(after, name) == given[name]
+        assert getattr(after, name) == parameters[name]
     assert (after.encoder.query_encoder.max_length, after.encoder.passage_encoder.max_length) == (20, 40)
     assert after.get_params() == before.get_params()
     np.testing.assert_allclose(after.embed_queries(["who"]), before.embed_queries(["who"]), atol=1e-5)
@@ -125,6 +128,7 @@ def test_yaml_may_leave_parameters_out_or_set_them_to_null(tmp_path: Path, pair_
         "use_auth_token",
         "pooling",
         "normalize",
+        "threads",
     )
     for parameters in ({}, dict.fromkeys(optional)):
         node = {
@@ -180,7 +184,7 @@ def test_a_fresh_process_finds_what_this_one_finds(
     store.save(tmp_path / "index.faiss")
     retriever.save(tmp_path / "pair")
     config = as_node(retriever).get_config()
-    # Haystack notes how the store was made; a store that is opened again is made of its files.
+    # Haystack records how the store was created; to open it again, name its files.
     [component] = [component for component in config["components"] if component["type"] == "FAISSDocumentStore"]
     component["params"] = {"faiss_index_path": str(tmp_path / "index.faiss")}
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config))

@@ -23,7 +23,7 @@ def titles(documents: list[Document]) -> list[str]:
 
 @pytest.fixture
 def searching(minilm: TinyDPRRetriever, store: FAISSDocumentStore) -> TinyDPRRetriever:
-    """The trained model over the filled store, not loaded anew."""
+    """The trained model over the filled store, without loading the model again."""
     retriever = copy.copy(minilm)
     retriever.document_store = store
     retriever.top_k = 3
@@ -51,7 +51,7 @@ def test_a_batch_gives_what_single_queries_give(searching: TinyDPRRetriever, que
     assert searching.retrieve_batch([]) == []
 
 
-def test_the_ranking_is_that_of_the_exact_products(
+def test_documents_are_ranked_by_exact_dot_products(
     open_store: OpenStore, pair_directory: Path, documents: list[Document]
 ) -> None:
     store = open_store(embedding_dim=128)
@@ -61,17 +61,17 @@ def test_the_ranking_is_that_of_the_exact_products(
     query = "where is the tower of the first city"
     products = retriever.embed_documents(documents) @ retriever.embed_queries([query])[0]
     found = retriever.retrieve(query, top_k=12)
-    assert titles(found) == [documents[place].meta["name"] for place in np.argsort(-products)]
+    assert titles(found) == [documents[row].meta["name"] for row in np.argsort(-products)]
     assert [document.score for document in found] == pytest.approx(np.sort(products)[::-1].tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize("top_k", [1, 5, 12, 50])
-def test_top_k_is_how_many_are_returned_of_those_there_are(searching: TinyDPRRetriever, top_k: int) -> None:
+def test_top_k_limits_the_documents_returned(searching: TinyDPRRetriever, top_k: int) -> None:
     assert len(searching.retrieve("ships", top_k=top_k)) == min(top_k, 12)
     assert [len(found) for found in searching.retrieve_batch(["ships", "bread"], top_k=top_k)] == [min(top_k, 12)] * 2
 
 
-def test_scores_are_scaled_to_the_unit_interval_unless_told_otherwise(searching: TinyDPRRetriever) -> None:
+def test_scores_are_scaled_to_the_unit_interval_unless_scale_score_is_false(searching: TinyDPRRetriever) -> None:
     raw = searching.retrieve("ships at night", scale_score=False)
     scaled = searching.retrieve("ships at night")
     assert titles(raw) == titles(scaled)
@@ -91,7 +91,7 @@ def test_an_index_is_searched_by_name(
     assert "Hull" not in titles(searching.retrieve("ships at night", top_k=12))
 
 
-def test_another_document_store_may_be_searched(
+def test_a_call_may_name_another_document_store(
     searching: TinyDPRRetriever, open_store: OpenStore, minilm: TinyDPRRetriever
 ) -> None:
     other = open_store("other")
@@ -123,7 +123,7 @@ def test_a_store_without_embeddings_gives_no_documents(
     assert minilm.retrieve_batch(["ships", "bread"], document_store=store) == [[], []]
 
 
-def test_documents_added_later_are_embedded_without_touching_the_others(
+def test_documents_added_later_are_embedded_without_changing_the_others(
     store: FAISSDocumentStore, searching: TinyDPRRetriever
 ) -> None:
     before = {document.id: document.meta["vector_id"] for document in store.get_all_documents()}
@@ -132,7 +132,7 @@ def test_documents_added_later_are_embedded_without_touching_the_others(
     assert "Bee" not in titles(searching.retrieve("How do bees talk about flowers?", top_k=12))
 
     untitled = copy.copy(searching)
-    untitled.embed_title = False  # gives other vectors to all that it embeds
+    untitled.embed_title = False  # so that its vectors differ
     store.update_embeddings(untitled, update_existing_embeddings=False)
     assert store.get_embedding_count() == 13
     assert titles(searching.retrieve("How do bees talk about flowers?"))[0] == "Bee"
@@ -167,11 +167,11 @@ def test_unit_length_vectors_rank_alike_under_every_similarity(
 
 
 def test_eight_threads_find_what_one_finds(searching: TinyDPRRetriever, questions: dict[str, str]) -> None:
-    asked = list(questions) * 20
+    repeated = list(questions) * 20
     alone = {question: titles(searching.retrieve(question)) for question in questions}
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(searching.retrieve, asked))
-    assert [titles(documents) for documents in found] == [alone[question] for question in asked]
+        found = list(threads.map(searching.retrieve, repeated))
+    assert [titles(documents) for documents in found] == [alone[question] for question in repeated]
 
 
 def labels(documents: list[Document], questions: dict[str, str]) -> list[Label]:
@@ -204,16 +204,16 @@ def test_eval_measures_labelled_questions(
     store.write_labels(labels(documents, questions))
 
     products = retriever.embed_queries(list(questions)) @ retriever.embed_documents(documents).T
-    wanted = [titles(documents).index(title) for title in questions.values()]
-    ranks = 1 + np.sum(products > products[np.arange(len(wanted)), wanted][:, None], axis=1)
-    found = ranks <= top_k
-    assert 0 < found.sum() < len(found), "a random model finds some of them"
+    relevant = [titles(documents).index(title) for title in questions.values()]
+    ranks = 1 + np.sum(products > products[np.arange(len(relevant)), relevant][:, None], axis=1)
+    hits = ranks <= top_k
+    assert 0 < hits.sum() < len(hits), "a random model finds some of them"
 
     measured = retriever.eval(top_k=top_k)
     assert measured["n_questions"] == len(questions)
-    assert measured["recall"] == pytest.approx(found.mean())
-    assert measured["mrr"] == pytest.approx((found / ranks).mean())
-    assert measured["map"] == pytest.approx((found / ranks).mean())
+    assert measured["recall"] == pytest.approx(hits.mean())
+    assert measured["mrr"] == pytest.approx((hits / ranks).mean())
+    assert measured["map"] == pytest.approx((hits / ranks).mean())
 
 
 def test_eval_finds_every_answer_with_a_trained_model(

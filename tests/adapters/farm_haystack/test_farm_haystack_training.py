@@ -1,4 +1,4 @@
-"""The retriever trains with DensePassageRetriever's parameters."""
+"""Training with DensePassageRetriever's parameters."""
 
 import inspect
 import json
@@ -36,11 +36,11 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_parameters_are_those_of_dense_passage_retriever() -> None:
     expected = inspect.signature(DensePassageRetriever.train).parameters
-    found = inspect.signature(TinyDPRRetriever.train).parameters
-    assert list(found) == list(expected)
-    for name in found.keys() - {"checkpoint_root_dir"}:
-        assert found[name].default == expected[name].default
-    assert Path(found["checkpoint_root_dir"].default) == expected["checkpoint_root_dir"].default
+    ours = inspect.signature(TinyDPRRetriever.train).parameters
+    assert list(ours) == list(expected)
+    for name in ours.keys() - {"checkpoint_root_dir"}:
+        assert ours[name].default == expected[name].default
+    assert Path(ours["checkpoint_root_dir"].default) == expected["checkpoint_root_dir"].default
 
 
 def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_directory: Path, tmp_path: Path) -> None:
@@ -69,9 +69,10 @@ def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_director
     loaded = TinyDPRRetriever.load(tmp_path / "saved", query_encoder_dir="q", passage_encoder_dir="p")
     np.testing.assert_allclose(loaded.embed_queries(["who wrote the river"]), after, atol=1e-6)
     assert list((tmp_path / "checkpoints").iterdir())
-    params = retriever._component_config["params"]
-    assert params["query_embedding_model"] == str(tmp_path / "saved" / "q")
-    assert "model" not in params
+    parameters = retriever.get_params()
+    assert parameters["query_embedding_model"] == str(tmp_path / "saved" / "q")
+    assert parameters["passage_embedding_model"] == str(tmp_path / "saved" / "p")
+    assert "model" not in parameters
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_director
         {"grad_acc_steps": 0},
     ],
 )
-def test_values_that_cannot_be_had_are_refused(data_dir: Path, pair_directory: Path, changes: dict[str, Any]) -> None:
+def test_unsupported_values_are_refused(data_dir: Path, pair_directory: Path, changes: dict[str, Any]) -> None:
     retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
     with pytest.raises(ValueError, match=next(iter(changes))):
         retriever.train(str(data_dir), "train.json", **changes)

@@ -13,7 +13,7 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
-# haystack-ai 2 has a class of its own for pipelines in an event loop.
+# In haystack-ai 2 pipelines in an event loop have a separate class.
 AsyncPipeline: type[Pipeline] = getattr(haystack, "AsyncPipeline", Pipeline)
 
 
@@ -44,13 +44,13 @@ def in_memory_query_pipeline(model: Path, store: InMemoryDocumentStore, kind: ty
 
 
 def answers(pipeline: Pipeline, question: str) -> list[Document]:
-    found: list[Document] = pipeline.run({"embedder": {"text": question}})["retriever"]["documents"]
-    return found
+    documents: list[Document] = pipeline.run({"embedder": {"text": question}})["retriever"]["documents"]
+    return documents
 
 
 def vectors(embedder: TinyDPRDocumentEmbedder, *documents: Document) -> np.ndarray:
     return np.array([document.embedding for document in embedder.run(list(documents))["documents"]])
 
 
-def assert_same(found: object, expected: object) -> None:
-    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=1e-5)
+def assert_same(actual: object, expected: object) -> None:
+    np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=0, atol=1e-5)

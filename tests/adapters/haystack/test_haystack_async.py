@@ -18,7 +18,7 @@ from haystack_checks import (
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
 
-def test_pipelines_index_and_answer_questions_asked_at_once(
+def test_pipelines_index_and_answer_concurrent_questions(
     pair_directory: Path, documents: list[Document], questions: dict[str, str]
 ) -> None:
     store = store_in_memory()
@@ -28,17 +28,17 @@ def test_pipelines_index_and_answer_questions_asked_at_once(
     async def index_and_ask() -> list[list[Document]]:
         await indexing.run_async({"splitter": {"documents": documents}})
         inputs = [{"embedder": {"text": question}} for question in questions]
-        results = await asyncio.gather(*(querying.run_async(given) for given in inputs))
+        results = await asyncio.gather(*(querying.run_async(data) for data in inputs))
         return [result["retriever"]["documents"] for result in results]
 
-    found = asyncio.run(index_and_ask())
-    one_by_one = in_memory_query_pipeline(pair_directory, store)
-    for question, documents_found in zip(questions, found, strict=True):
-        expected = answers(one_by_one, question)
-        assert [document.id for document in documents_found] == [document.id for document in expected]
+    concurrent = asyncio.run(index_and_ask())
+    sequential = in_memory_query_pipeline(pair_directory, store)
+    for question, ranking in zip(questions, concurrent, strict=True):
+        expected = answers(sequential, question)
+        assert [document.id for document in ranking] == [document.id for document in expected]
 
 
-def test_run_async_gives_what_run_gives(
+def test_run_async_returns_what_run_returns(
     text_embedder: TinyDPRTextEmbedder, document_embedder: TinyDPRDocumentEmbedder, documents: list[Document]
 ) -> None:
     assert_same(asyncio.run(text_embedder.run_async("who"))["embedding"], text_embedder.run("who")["embedding"])
@@ -56,22 +56,22 @@ def test_run_async_refuses_what_run_refuses(
         asyncio.run(document_embedder.run_async([Document(id="empty")]))
 
 
-def test_the_event_loop_goes_on_while_a_model_is_loaded_and_documents_are_embedded(
+def test_the_event_loop_runs_while_a_model_is_loaded_and_documents_are_embedded(
     pair_directory: Path,
 ) -> None:
     embedder = TinyDPRDocumentEmbedder(pair_directory)
     many = [Document(content=f"number {number} " * 100) for number in range(1000)]
 
-    async def turns_of_the_loop() -> int:
+    async def iterations_of_the_loop() -> int:
         async def index() -> None:
             await embedder.warm_up_async()
             await embedder.run_async(many)
 
-        work, turns = asyncio.create_task(index()), 0
+        work, iterations = asyncio.create_task(index()), 0
         while not work.done():
             await asyncio.sleep(0.001)
-            turns += 1
+            iterations += 1
         await work
-        return turns
+        return iterations
 
-    assert asyncio.run(turns_of_the_loop()) > 10
+    assert asyncio.run(iterations_of_the_loop()) > 10

@@ -1,4 +1,4 @@
-"""What the embedders refuse, and how they load."""
+"""Input that the embedders refuse, and how they load their models."""
 
 import asyncio
 import copy
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from haystack import Document
 from haystack.dataclasses import ByteStream
-from haystack.utils import Secret
+from haystack.utils import ComponentDevice, Secret
 from haystack_checks import assert_same, vectors
 
 from dpr_tiny_retriever import ModelNotFoundError
@@ -27,7 +27,7 @@ def test_only_a_str_is_a_query(text: Any, text_embedder: TinyDPRTextEmbedder) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("argument", "message"),
     [
         (None, "documents is a NoneType"),
         ("text", "documents is a str"),
@@ -39,10 +39,10 @@ def test_only_a_str_is_a_query(text: Any, text_embedder: TinyDPRTextEmbedder) ->
     ],
 )
 def test_only_a_list_of_documents_is_embedded(
-    given: Any, found: str, document_embedder: TinyDPRDocumentEmbedder
+    argument: Any, message: str, document_embedder: TinyDPRDocumentEmbedder
 ) -> None:
-    with pytest.raises(TypeError, match=f"{found}; .* use TinyDPRTextEmbedder"):
-        document_embedder.run(given)
+    with pytest.raises(TypeError, match=f"{message}; .* use TinyDPRTextEmbedder"):
+        document_embedder.run(argument)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_every_other_str_has_a_vector(
     assert np.isfinite(embedded[0].embedding).all()
 
 
-def test_half_a_character_is_refused(
+def test_lone_surrogates_are_refused(
     text_embedder: TinyDPRTextEmbedder, document_embedder: TinyDPRDocumentEmbedder
 ) -> None:
     with pytest.raises(ValueError, match=r"U\+D83D"):
@@ -69,15 +69,15 @@ def test_half_a_character_is_refused(
 
 
 @pytest.mark.parametrize("title", [1984, ["a", "b"], float("nan"), b"bytes"])
-def test_a_title_that_is_no_text_is_refused_by_its_document(
+def test_a_title_that_is_not_a_str_is_refused_naming_its_document(
     title: Any, document_embedder: TinyDPRDocumentEmbedder, documents: list[Document]
 ) -> None:
-    found = rf"meta\['title'\] of document numbered is a {type(title).__name__}; expected a str or None"
-    with pytest.raises(TypeError, match=found):
+    message = rf"meta\['title'\] of document numbered is a {type(title).__name__}; expected a str or None"
+    with pytest.raises(TypeError, match=message):
         document_embedder.run([*documents, Document(id="numbered", content="text", meta={"title": title})])
 
 
-def test_a_document_without_content_is_refused_by_its_id(
+def test_a_document_without_content_is_refused_naming_its_id(
     document_embedder: TinyDPRDocumentEmbedder, documents: list[Document]
 ) -> None:
     image = Document(id="image", blob=ByteStream(b"\x89PNG", mime_type="image/png"), meta={"title": "A picture"})
@@ -85,29 +85,48 @@ def test_a_document_without_content_is_refused_by_its_id(
         document_embedder.run([*documents, image])
 
 
-def test_a_token_is_a_secret(pair_directory: Path) -> None:
+def test_a_token_that_is_not_a_secret_is_refused_and_not_repeated(pair_directory: Path) -> None:
     plain: Any = "hf_1234"
     with pytest.raises(TypeError, match="token is a str; expected a Secret") as error:
         TinyDPRTextEmbedder(pair_directory, token=plain)
     assert plain not in str(error.value)
 
 
-def test_meta_fields_are_a_list(pair_directory: Path) -> None:
+def test_meta_fields_that_are_a_str_are_refused(pair_directory: Path) -> None:
     name: Any = "author"
     with pytest.raises(TypeError, match=r"expected a list of names: \['author'\]"):
         TinyDPRDocumentEmbedder(pair_directory, meta_fields_to_embed=name)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
-def test_a_batch_holds_at_least_one_document(batch_size: int, pair_directory: Path, documents: list[Document]) -> None:
+def test_a_batch_size_below_one_is_refused(batch_size: int, pair_directory: Path, documents: list[Document]) -> None:
     with pytest.raises(ValueError, match=f"batch_size is {batch_size}"):
         TinyDPRDocumentEmbedder(pair_directory, batch_size=batch_size).run(documents)
 
 
 @pytest.mark.parametrize("max_length", [2, 100_000])
-def test_a_length_beyond_the_model_is_refused(max_length: int, pair_directory: Path) -> None:
+def test_a_length_that_the_model_cannot_take_is_refused(max_length: int, pair_directory: Path) -> None:
     with pytest.raises(ValueError, match=f"length is {max_length}"):
         TinyDPRTextEmbedder(pair_directory, max_length=max_length).warm_up()
+
+
+@pytest.mark.parametrize("embedder", [TinyDPRTextEmbedder, TinyDPRDocumentEmbedder])
+@pytest.mark.parametrize(
+    ("option", "error", "message"),
+    [
+        ({"backend": "torch"}, ValueError, "backend is 'torch'; expected 'auto', 'native'"),
+        ({"threads": 0}, ValueError, "threads is 0; expected at least 1"),
+        ({"threads": "2"}, TypeError, "threads is '2'; expected a whole number"),
+        ({"precision": "int8"}, ValueError, "precision is 'int8'; expected 'float32' or 'bfloat16'"),
+        ({"pooling": "max"}, ValueError, "pooling is 'max'; expected 'pooler'"),
+        ({"device": ComponentDevice.from_str("cpu")}, TypeError, "device is a ComponentDevice; expected None or"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_the_constructor(
+    embedder: Any, option: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        embedder("no/such-model", **option)
 
 
 def test_both_embedders_share_parameters_and_defaults() -> None:
@@ -123,7 +142,7 @@ def test_both_embedders_share_parameters_and_defaults() -> None:
 
 
 @pytest.mark.parametrize("embedder", [TinyDPRTextEmbedder, TinyDPRDocumentEmbedder])
-def test_a_model_that_is_not_there_is_found_out_at_warm_up(embedder: Any, tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error_at_warm_up(embedder: Any, tmp_path: Path) -> None:
     cold = embedder(tmp_path / "nowhere", token=Secret.from_env_var("NEVER_SET", strict=False))
     with pytest.raises(ModelNotFoundError, match="nowhere"):
         cold.warm_up()
@@ -135,7 +154,7 @@ def test_a_token_is_read_at_warm_up(pair_directory: Path) -> None:
         cold.warm_up()
 
 
-def test_each_embedder_needs_its_own_side_only(pair_directory: Path, tmp_path: Path) -> None:
+def test_each_embedder_loads_only_its_side(pair_directory: Path, tmp_path: Path) -> None:
     for side in ("query", "passage"):
         (tmp_path / side).mkdir()
         (tmp_path / side / f"{side}_encoder").symlink_to(pair_directory / f"{side}_encoder")
@@ -155,7 +174,7 @@ def test_warm_up_loads_once(pair_directory: Path, tmp_path: Path, text_embedder:
     assert_same(embedder.run("who")["embedding"], text_embedder.run("who")["embedding"])
 
 
-def test_threads_on_a_cold_embedder_get_the_vectors_of_one(
+def test_threads_that_share_a_cold_embedder_get_the_right_vectors(
     pair_directory: Path, text_embedder: TinyDPRTextEmbedder, questions: dict[str, str]
 ) -> None:
     cold = TinyDPRTextEmbedder(pair_directory)
@@ -166,9 +185,9 @@ def test_threads_on_a_cold_embedder_get_the_vectors_of_one(
         return cold.run(question)["embedding"]
 
     with ThreadPoolExecutor(len(questions)) as threads:
-        found = list(threads.map(ask, questions))
+        actual = list(threads.map(ask, questions))
     expected = [text_embedder.run(question)["embedding"] for question in questions]
-    assert_same(found, expected)
+    assert_same(actual, expected)
 
 
 def test_copies_of_a_warm_embedder_give_the_same_vectors(

@@ -1,4 +1,4 @@
-"""Importing the embedders where haystack-ai is not."""
+"""Importing the embedders without haystack-ai."""
 
 import subprocess
 import sys
@@ -28,5 +28,5 @@ def test_with_farm_haystack_the_error_explains_the_collision(tmp_path: Path) -> 
     record.parent.mkdir()
     record.write_text("Metadata-Version: 2.1\nName: farm-haystack\nVersion: 1.26.4\n")
     error = last_line_of(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {IMPORT}")
-    found = "found farm-haystack 1.26.4, which has the same import name: uninstall it, then "
-    assert error == f"{ERROR}{found}{REMEDY}"
+    collision = "found farm-haystack 1.26.4, which has the same import name: uninstall it, then "
+    assert error == f"{ERROR}{collision}{REMEDY}"

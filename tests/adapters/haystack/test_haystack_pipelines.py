@@ -1,4 +1,4 @@
-"""Indexing and query pipelines over the store in memory."""
+"""Indexing and query pipelines with the in-memory document store."""
 
 from pathlib import Path
 
@@ -37,9 +37,9 @@ def test_scores_are_dot_products_of_query_and_passage(
     indexing_pipeline(pair_directory, store).run({"splitter": {"documents": documents}})
     question = "How many hearts does an octopus have?"
     scores = core.encode_passages(titled) @ core.encode_queries([question])[0]
-    found = answers(in_memory_query_pipeline(pair_directory, store), question)
-    assert [document.meta["number"] for document in found] == (-scores).argsort().tolist()
-    assert [document.score for document in found] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-4)
+    ranking = answers(in_memory_query_pipeline(pair_directory, store), question)
+    assert [document.meta["number"] for document in ranking] == (-scores).argsort().tolist()
+    assert [document.score for document in ranking] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-4)
 
 
 def test_a_title_finds_a_passage_that_does_not_name_its_subject(minilm_directory: Path) -> None:
@@ -50,21 +50,21 @@ def test_a_title_finds_a_passage_that_does_not_name_its_subject(minilm_directory
         "Who was Brahms?": "Brahms",
     }
     text = "It all began in the nineteenth century."
-    nameless = [Document(content=text, meta={"title": title}) for title in questions.values()]
+    documents = [Document(content=text, meta={"title": title}) for title in questions.values()]
     store = store_in_memory()
-    indexing_pipeline(minilm_directory, store).run({"splitter": {"documents": nameless}})
+    indexing_pipeline(minilm_directory, store).run({"splitter": {"documents": documents}})
     querying = in_memory_query_pipeline(minilm_directory, store)
     assert {question: answers(querying, question)[0].meta["title"] for question in questions} == questions
 
 
-def test_an_indexing_pipeline_with_nothing_to_index_writes_nothing(pair_directory: Path) -> None:
+def test_an_indexing_pipeline_without_documents_writes_none(pair_directory: Path) -> None:
     result = indexing_pipeline(pair_directory, store_in_memory()).run({"splitter": {"documents": []}})
     assert result == {"writer": {"documents_written": 0}}
 
 
-def test_a_pipeline_passes_the_message_of_an_error_on(pair_directory: Path) -> None:
+def test_a_pipeline_shows_the_message_of_an_error(pair_directory: Path) -> None:
     pipeline = Pipeline()
     pipeline.add_component("embedder", TinyDPRDocumentEmbedder(pair_directory))
-    # Early versions let the error through, later ones put an error of the pipeline around it.
+    # Early versions raise the error itself, later ones wrap it in an error of the pipeline.
     with pytest.raises(Exception, match="document empty has no text"):
         pipeline.run({"embedder": {"documents": [Document(id="empty")]}})

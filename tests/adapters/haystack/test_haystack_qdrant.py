@@ -1,4 +1,4 @@
-"""Indexing and query pipelines over Qdrant in a folder."""
+"""Indexing and query pipelines with Qdrant in a folder."""
 
 from pathlib import Path
 
@@ -47,9 +47,9 @@ def test_ranks_and_scores_are_those_of_the_store_in_memory(
     first = in_memory_query_pipeline(pair_directory, in_memory)
     second = query_pipeline(pair_directory, QdrantEmbeddingRetriever(on_disk))
     for question in questions:
-        expected, found = answers(first, question), answers(second, question)
-        assert [document.meta["number"] for document in found] == [document.meta["number"] for document in expected]
-        assert [document.score for document in found] == pytest.approx(
+        expected, actual = answers(first, question), answers(second, question)
+        assert [document.meta["number"] for document in actual] == [document.meta["number"] for document in expected]
+        assert [document.score for document in actual] == pytest.approx(
             [document.score for document in expected], abs=1e-4
         )
     on_disk.close()

@@ -1,4 +1,4 @@
-"""Embedders and pipelines as data, and back in another process."""
+"""Embedders and pipelines become plain data, and load from it in another process."""
 
 import json
 import subprocess
@@ -24,12 +24,15 @@ SHARED: dict[str, Any] = {
     "max_length": 32,
     "pooling": "mean",
     "normalize_embeddings": False,
+    "backend": "tensorflow",
+    "threads": 3,
+    "device": "/CPU:0",
     "precision": "bfloat16",
     "prefix": "a",
     "suffix": "b",
     "progress_bar": False,
 }
-OWN: dict[str, Any] = {
+DOCUMENT_EMBEDDER: dict[str, Any] = {
     "title_meta_field": None,
     "meta_fields_to_embed": ["author"],
     "embedding_separator": " ",
@@ -41,12 +44,10 @@ OWN: dict[str, Any] = {
     ("embedder", "module", "parameters"),
     [
         (TinyDPRTextEmbedder, "text_embedder", SHARED),
-        (TinyDPRDocumentEmbedder, "document_embedder", SHARED | OWN),
+        (TinyDPRDocumentEmbedder, "document_embedder", SHARED | DOCUMENT_EMBEDDER),
     ],
 )
-def test_every_parameter_goes_into_the_data_and_comes_back(
-    embedder: Any, module: str, parameters: dict[str, Any]
-) -> None:
+def test_every_parameter_survives_to_dict_and_from_dict(embedder: Any, module: str, parameters: dict[str, Any]) -> None:
     original = embedder(**parameters | {"token": Secret.from_env_var("MY_TOKEN")})
     data = original.to_dict()
     assert data == {"type": f"{PACKAGE}.{module}.{embedder.__name__}", "init_parameters": parameters}
@@ -58,7 +59,7 @@ def test_every_parameter_goes_into_the_data_and_comes_back(
 
 
 @pytest.mark.parametrize("embedder", [TinyDPRTextEmbedder, TinyDPRDocumentEmbedder])
-def test_defaults_come_back_as_they_were(embedder: Any) -> None:
+def test_defaults_survive_to_dict_and_from_dict(embedder: Any) -> None:
     data = embedder().to_dict()
     assert data["init_parameters"]["token"]["env_vars"] == ["HF_API_TOKEN", "HF_TOKEN"]
     assert embedder.from_dict(data).to_dict() == data
@@ -66,16 +67,16 @@ def test_defaults_come_back_as_they_were(embedder: Any) -> None:
     assert embedder(token=None).to_dict()["init_parameters"]["token"] is None
 
 
-def test_data_of_one_embedder_does_not_make_the_other() -> None:
+def test_from_dict_refuses_the_data_of_the_other_embedder() -> None:
     with pytest.raises(DeserializationError, match="can't be deserialized as 'TinyDPRDocumentEmbedder'"):
         TinyDPRDocumentEmbedder.from_dict(TinyDPRTextEmbedder().to_dict())
 
 
-def test_a_folder_is_written_as_a_str(tmp_path: Path) -> None:
+def test_to_dict_writes_a_path_as_str(tmp_path: Path) -> None:
     assert TinyDPRTextEmbedder(tmp_path).to_dict()["init_parameters"]["model"] == str(tmp_path)
 
 
-def test_the_value_of_a_token_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_value_of_a_token_is_never_serialised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_from_the_environment")
     pipeline = Pipeline()
     pipeline.add_component("embedder", TinyDPRTextEmbedder("owner/pair"))
@@ -101,10 +102,11 @@ def test_pipelines_from_yaml_index_and_answer_alike_in_a_fresh_process(
     subprocess.run([sys.executable, "-c", FRESH_PROCESS, str(tmp_path)], check=True)
 
     indexing.run({"splitter": {"documents": documents}})
-    expected = [[[found.meta["title"], found.score] for found in answers(querying, question)] for question in questions]
-    for found, wanted in zip(json.loads((tmp_path / "output.json").read_text()), expected, strict=True):
-        assert [title for title, _ in found] == [title for title, _ in wanted]
-        assert [score for _, score in found] == pytest.approx([score for _, score in wanted], abs=1e-4)
+    rankings = json.loads((tmp_path / "output.json").read_text())
+    for question, ranking in zip(questions, rankings, strict=True):
+        expected = answers(querying, question)
+        assert [title for title, _ in ranking] == [document.meta["title"] for document in expected]
+        assert [score for _, score in ranking] == pytest.approx([document.score for document in expected], abs=1e-4)
 
 
 FRESH_PROCESS = """
@@ -113,15 +115,14 @@ from pathlib import Path
 from haystack import Document, Pipeline
 
 folder = Path(sys.argv[1])
-given = json.loads((folder / "input.json").read_text())
+record = json.loads((folder / "input.json").read_text())
 indexing = Pipeline.loads((folder / "indexing.yaml").read_text())
 querying = Pipeline.loads((folder / "querying.yaml").read_text())
-assert "tensorflow" not in sys.modules, "pipelines are loaded before their models are"
-
-indexing.run({"splitter": {"documents": [Document.from_dict(document) for document in given["documents"]]}})
+indexing.run({"splitter": {"documents": [Document.from_dict(document) for document in record["documents"]]}})
 output = []
-for question in given["questions"]:
-    found = querying.run({"embedder": {"text": question}})["retriever"]["documents"]
-    output.append([[document.meta["title"], document.score] for document in found])
+for question in record["questions"]:
+    ranking = querying.run({"embedder": {"text": question}})["retriever"]["documents"]
+    output.append([[document.meta["title"], document.score] for document in ranking])
+assert not {"tensorflow", "transformers"} & sys.modules.keys()
 (folder / "output.json").write_text(json.dumps(output))
 """

@@ -1,4 +1,4 @@
-"""Which vector a query and a document get."""
+"""The vectors of queries and documents are the core's."""
 
 import copy
 from dataclasses import replace
@@ -28,8 +28,8 @@ def test_a_query_becomes_a_list_of_python_floats(text_embedder: TinyDPRTextEmbed
 def test_queries_get_the_vectors_of_the_query_encoder(
     text_embedder: TinyDPRTextEmbedder, core: DualEncoder, questions: dict[str, str]
 ) -> None:
-    found = [text_embedder.run(question)["embedding"] for question in questions]
-    assert_same(found, core.encode_queries(list(questions)))
+    actual = [text_embedder.run(question)["embedding"] for question in questions]
+    assert_same(actual, core.encode_queries(list(questions)))
 
 
 def test_titled_documents_get_the_vectors_of_the_passage_encoder(
@@ -39,7 +39,7 @@ def test_titled_documents_get_the_vectors_of_the_passage_encoder(
     assert_same(vectors(document_embedder, *documents), expected)
 
 
-def test_queries_and_documents_have_models_of_their_own(
+def test_queries_and_documents_have_different_encoders(
     text_embedder: TinyDPRTextEmbedder, document_embedder: TinyDPRDocumentEmbedder
 ) -> None:
     query = text_embedder.run("blue blood")["embedding"]
@@ -52,18 +52,22 @@ def test_one_model_may_serve_both_sides(pair_directory: Path) -> None:
     assert_same([query], vectors(TinyDPRDocumentEmbedder(one), Document(content="blue blood")))
 
 
-def test_documents_come_back_as_copies_in_order_and_stay_as_they_were(
+def test_documents_come_back_as_copies_in_order_and_are_not_changed(
     document_embedder: TinyDPRDocumentEmbedder, documents: list[Document]
 ) -> None:
-    own = Document(
-        id="own", content="Its own id.", score=0.5, embedding=[1.0, 2.0], meta={"title": None, "tags": ["a"]}
+    complete = Document(
+        id="7",
+        content="A document with every field.",
+        score=0.5,
+        embedding=[1.0, 2.0],
+        meta={"title": None, "tags": ["a"]},
     )
-    given = [*documents, own]
-    before = copy.deepcopy(given)
-    embedded = document_embedder.run(given)["documents"]
-    assert given == before
-    assert all(new is not old for new, old in zip(embedded, given, strict=True))
-    assert [replace(new, embedding=old.embedding) for new, old in zip(embedded, given, strict=True)] == before
+    originals = [*documents, complete]
+    before = copy.deepcopy(originals)
+    embedded = document_embedder.run(originals)["documents"]
+    assert originals == before
+    assert all(new is not old for new, old in zip(embedded, originals, strict=True))
+    assert [replace(new, embedding=old.embedding) for new, old in zip(embedded, originals, strict=True)] == before
     assert {type(value) for document in embedded for value in document.embedding or []} == {float}
 
 
@@ -91,20 +95,20 @@ def test_a_document_without_a_title_is_its_text_alone(
     assert_same(vectors(document_embedder, untitled), core.encode_passages(["It has three hearts."]))
 
 
-def test_the_title_may_lie_in_another_field(pair_directory: Path, core: DualEncoder) -> None:
+def test_title_meta_field_names_the_field_of_the_title(pair_directory: Path, core: DualEncoder) -> None:
     named = Document(content="It has three hearts.", meta={"name": "Octopus", "title": "not this"})
     expected = core.encode_passages([Passage("Octopus", "It has three hearts.")])
     assert_same(vectors(TinyDPRDocumentEmbedder(pair_directory, "name"), named), expected)
 
 
-def test_no_title_field_drops_the_title(
+def test_title_meta_field_none_embeds_no_title(
     pair_directory: Path, core: DualEncoder, documents: list[Document], titled: Titled
 ) -> None:
     embedder = TinyDPRDocumentEmbedder(pair_directory, title_meta_field=None)
     assert_same(vectors(embedder, *documents), core.encode_passages([text for _, text in titled]))
 
 
-def test_meta_fields_stand_before_the_content_in_their_order(pair_directory: Path, core: DualEncoder) -> None:
+def test_meta_fields_precede_the_content_in_their_order(pair_directory: Path, core: DualEncoder) -> None:
     embedder = TinyDPRDocumentEmbedder(
         pair_directory, meta_fields_to_embed=["year", "missing", "place", "none"], embedding_separator=" | "
     )
@@ -118,27 +122,25 @@ def test_the_title_among_the_meta_fields_is_not_embedded_twice(pair_directory: P
     assert_same(vectors(embedder, document), core.encode_passages([Passage("T", "1984\ntext")]))
 
 
-def test_without_a_title_field_the_title_may_be_a_meta_field(pair_directory: Path, core: DualEncoder) -> None:
+def test_without_a_title_field_the_title_may_be_among_the_meta_fields(pair_directory: Path, core: DualEncoder) -> None:
     embedder = TinyDPRDocumentEmbedder(pair_directory, title_meta_field=None, meta_fields_to_embed=["title"])
     document = Document(content="text", meta={"title": "T"})
     assert_same(vectors(embedder, document), core.encode_passages(["T\ntext"]))
 
 
-def test_a_meta_field_may_stand_for_missing_content(pair_directory: Path, core: DualEncoder) -> None:
+def test_a_meta_field_may_replace_missing_content(pair_directory: Path, core: DualEncoder) -> None:
     embedder = TinyDPRDocumentEmbedder(pair_directory, meta_fields_to_embed=["caption"])
     image = Document(blob=ByteStream(b"\x89PNG"), meta={"title": "T", "caption": "Ships in a harbour."})
     assert_same(vectors(embedder, image), core.encode_passages([Passage("T", "Ships in a harbour.")]))
 
 
-def test_prefix_and_suffix_go_around_the_text_and_leave_the_title_alone(
-    pair_directory: Path, core: DualEncoder
-) -> None:
+def test_prefix_and_suffix_enclose_the_text_but_not_the_title(pair_directory: Path, core: DualEncoder) -> None:
     embedder = TinyDPRDocumentEmbedder(pair_directory, prefix="text: ", suffix=" (end)", meta_fields_to_embed=["year"])
     document = Document(content="text", meta={"title": "T", "year": 1984})
     assert_same(vectors(embedder, document), core.encode_passages([("T", "text: 1984\ntext (end)")]))
 
 
-def test_prefix_and_suffix_go_around_a_query(pair_directory: Path, core: DualEncoder) -> None:
+def test_prefix_and_suffix_enclose_a_query(pair_directory: Path, core: DualEncoder) -> None:
     embedder = TinyDPRTextEmbedder(pair_directory, prefix="query: ", suffix="?")
     assert_same([embedder.run("who")["embedding"]], core.encode_queries(["query: who?"]))
 
@@ -164,9 +166,7 @@ def test_normalize_embeddings_gives_unit_length(
     assert np.linalg.norm(query) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_model_that_normalizes_does_so_unless_told_otherwise(
-    pair_directory: Path, core: DualEncoder, tmp_path: Path
-) -> None:
+def test_a_model_that_normalizes_does_so_by_default(pair_directory: Path, core: DualEncoder, tmp_path: Path) -> None:
     DualEncoder.from_pretrained(pair_directory, normalize=True).save_pretrained(tmp_path)
     scaled = TinyDPRTextEmbedder(tmp_path).run("who")["embedding"]
     assert np.linalg.norm(scaled) == pytest.approx(1, abs=1e-5)
@@ -174,7 +174,7 @@ def test_a_model_that_normalizes_does_so_unless_told_otherwise(
     assert_same([unscaled], core.encode_queries(["who"]))
 
 
-def test_max_length_cuts_texts(pair_directory: Path) -> None:
+def test_max_length_truncates_texts(pair_directory: Path) -> None:
     embedder = TinyDPRDocumentEmbedder(pair_directory, max_length=8)
     long, longer = vectors(embedder, Document(content="word " * 50), Document(content="word " * 50 + "end"))
     assert_same(long, longer)

@@ -1,9 +1,10 @@
-"""TinyDPREmbeddings: the core's vectors as LangChain wants them."""
+"""TinyDPREmbeddings: the core's vectors in LangChain's types."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from dpr_tiny_retriever import DualEncoder, MissingExtraError, ModelNotFoundError, Passage
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
+from dpr_tiny_retriever.load_options import DEFAULTS
 
 TEXTS = ["Tides | The sea rises and falls.", "Concrete is hard.", "", "Bees | honey | wax", "a" * 2000]
 
@@ -37,19 +39,21 @@ def test_documents_are_embedded_by_the_passage_encoder_as_title_and_text(
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(passages), atol=1e-6)
 
 
-def test_questions_are_embedded_by_the_query_encoder_whole(embeddings: TinyDPREmbeddings, core: DualEncoder) -> None:
+def test_questions_are_embedded_by_the_query_encoder_and_never_split(
+    embeddings: TinyDPREmbeddings, core: DualEncoder
+) -> None:
     question = "tides | why does the sea rise?"
     vector = embeddings.embed_query(question)
     np.testing.assert_allclose(vector, core.encode_queries([question])[0], atol=1e-6)
     assert np.abs(np.subtract(vector, core.encode_passages([question])[0])).max() > 0.01
 
 
-def test_without_a_separator_a_text_is_never_cut(pair_directory: Path, core: DualEncoder) -> None:
+def test_without_a_separator_a_text_is_never_split(pair_directory: Path, core: DualEncoder) -> None:
     plain = TinyDPREmbeddings(pair_directory)
     np.testing.assert_allclose(plain.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-6)
 
 
-def test_an_empty_title_is_no_title(embeddings: TinyDPREmbeddings, core: DualEncoder) -> None:
+def test_an_empty_title_means_no_title(embeddings: TinyDPREmbeddings, core: DualEncoder) -> None:
     vectors = embeddings.embed_documents([" | honey | wax"])
     np.testing.assert_allclose(vectors, core.encode_passages(["honey | wax"]), atol=1e-6)
 
@@ -91,7 +95,7 @@ def test_batch_size_changes_no_vector(pair_directory: Path, core: DualEncoder) -
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-5)
 
 
-def test_batch_size_zero_is_refused(pair_directory: Path) -> None:
+def test_a_batch_size_of_zero_is_refused(pair_directory: Path) -> None:
     with pytest.raises(ValueError, match="batch_size"):
         TinyDPREmbeddings(pair_directory, batch_size=0).embed_documents(["sea"])
 
@@ -158,7 +162,7 @@ def test_a_pickle_holds_neither_token_nor_weights(pair_directory: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("title_separator", [None, " | "])
-def test_documents_of_the_wrong_kind_are_refused(
+def test_documents_of_the_wrong_type_are_refused(
     pair_directory: Path,
     embeddings: TinyDPREmbeddings,
     texts: object,
@@ -171,7 +175,7 @@ def test_documents_of_the_wrong_kind_are_refused(
 
 
 @pytest.mark.parametrize("text", [None, 7, b"sea", ["sea"], {"query": "sea"}])
-def test_a_question_of_the_wrong_kind_is_refused(embeddings: TinyDPREmbeddings, text: object) -> None:
+def test_a_question_of_the_wrong_type_is_refused(embeddings: TinyDPREmbeddings, text: object) -> None:
     with pytest.raises(TypeError, match=r"query 0 is .*; expected str"):
         embeddings.embed_query(text)  # type: ignore[arg-type]
 
@@ -188,26 +192,27 @@ def test_odd_texts_have_a_finite_vector(embeddings: TinyDPREmbeddings, text: str
 
 
 @pytest.mark.parametrize(("separator", "error"), [("", ValueError), (3, TypeError), (["|"], TypeError)])
-def test_a_separator_that_cannot_separate_is_refused(
+def test_an_empty_separator_or_one_that_is_not_a_str_is_refused(
     pair_directory: Path, separator: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="title_separator"):
         TinyDPREmbeddings(pair_directory, title_separator=separator)
 
 
-def test_a_wrong_model_is_found_on_construction(tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error_in_the_constructor(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError):
         TinyDPREmbeddings(tmp_path / "nowhere")
 
 
-def test_an_unknown_setting_is_refused(pair_directory: Path) -> None:
-    with pytest.raises(TypeError, match="encode_kwargs"):
+def test_an_unknown_option_is_refused(pair_directory: Path) -> None:
+    message = r"there is no option encode_kwargs; expected model, .*title_separator, .*threads"
+    with pytest.raises(TypeError, match=message):
         TinyDPREmbeddings(pair_directory, encode_kwargs={})  # type: ignore[call-arg]
 
 
-def test_importing_the_adapter_takes_no_tensorflow() -> None:
-    program = "import sys, dpr_tiny_retriever.adapters.langchain; sys.exit('tensorflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
+def test_the_signature_spells_out_every_load_option() -> None:
+    parameters = inspect.signature(TinyDPREmbeddings).parameters
+    assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
 
 
 def test_without_langchain_one_line_names_the_extra() -> None:

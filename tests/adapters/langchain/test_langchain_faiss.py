@@ -1,4 +1,4 @@
-"""FAISS of langchain-community: inner product, saved to a folder and loaded again."""
+"""langchain-community's FAISS store: inner product, saved to a folder and loaded again."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def test_scores_are_the_dot_products_of_the_cores_vectors(
     passages = [(document.metadata["title"], document.page_content) for document in documents]
     query = embeddings.encoder.encode_queries([question])[0]
     expected = embeddings.encoder.encode_passages(passages) @ query
-    found = store.similarity_search_with_score(question, k=len(documents))
-    assert [document.metadata["shelf"] for document, _ in found] == np.argsort(-expected).tolist()
-    assert [float(score) for _, score in found] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)
+    ranking = store.similarity_search_with_score(question, k=len(documents))
+    assert [document.metadata["shelf"] for document, _ in ranking] == np.argsort(-expected).tolist()
+    assert [float(score) for _, score in ranking] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)

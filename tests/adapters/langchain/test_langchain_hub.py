@@ -1,4 +1,4 @@
-"""What TinyDPREmbeddings sends to the hub, seen by a local one that has no model at all."""
+"""What TinyDPREmbeddings sends to the hub, recorded by a local hub without any model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 
 @pytest.fixture
 def hub_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str | None]]]:
-    """Path and Authorization header of every request that the hub gets."""
+    """Path and Authorization header of every request that the hub receives."""
     received: list[tuple[str, str | None]] = []
 
     class EmptyHub(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def test_revision_and_token_reach_the_hub(hub_requests: list[tuple[str, str | No
     assert ("/api/models/someone/pair/revision/v2", "Bearer hf_confidential") in hub_requests
 
 
-def test_local_files_only_asks_nobody(hub_requests: list[tuple[str, str | None]]) -> None:
+def test_local_files_only_sends_no_request(hub_requests: list[tuple[str, str | None]]) -> None:
     with pytest.raises(ModelNotFoundError, match="may not use the network"):
         TinyDPREmbeddings("someone/pair", local_files_only=True)
     assert hub_requests == []

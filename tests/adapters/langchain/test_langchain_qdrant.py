@@ -1,4 +1,4 @@
-"""Qdrant in a local folder: dot product, written once and opened again."""
+"""Qdrant in a local folder: dot product, written and opened again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_scores_are_the_dot_products_of_the_cores_vectors(
     passages = [(document.metadata["title"], document.page_content) for document in documents]
     query = embeddings.encoder.encode_queries([question])[0]
     expected = embeddings.encoder.encode_passages(passages) @ query
-    found = store.similarity_search_with_score(question, k=len(documents))
-    assert [document.metadata["shelf"] for document, _ in found] == np.argsort(-expected).tolist()
-    assert [score for _, score in found] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)
+    ranking = store.similarity_search_with_score(question, k=len(documents))
+    assert [document.metadata["shelf"] for document, _ in ranking] == np.argsort(-expected).tolist()
+    assert [score for _, score in ranking] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)
     store.client.close()

@@ -1,4 +1,4 @@
-"""Retrieval with what langchain-core alone offers: the in-memory store and a chain."""
+"""Retrieval with langchain-core alone: the in-memory store and a chain."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def test_the_score_is_the_cosine_of_the_cores_vectors(
     question = "Which insect stores food in wax combs?"
     passages = [(document.metadata["title"], document.page_content) for document in documents]
     expected = minilm.encoder.encode_passages(passages) @ minilm.encoder.encode_queries([question])[0]
-    found = store.similarity_search_with_score(question, k=len(documents))
-    assert [document.metadata["shelf"] for document, _ in found] == np.argsort(-expected).tolist()
-    np.testing.assert_allclose([score for _, score in found], np.sort(expected)[::-1], atol=1e-5)
+    ranking = store.similarity_search_with_score(question, k=len(documents))
+    assert [document.metadata["shelf"] for document, _ in ranking] == np.argsort(-expected).tolist()
+    np.testing.assert_allclose([score for _, score in ranking], np.sort(expected)[::-1], atol=1e-5)
 
 
 def test_search_works_asynchronously(store: InMemoryVectorStore, questions: dict[str, str]) -> None:
     async def search() -> list[str]:
-        found = await asyncio.gather(*(store.asimilarity_search(question, k=1) for question in questions))
-        return [documents[0].metadata["title"] for documents in found]
+        rankings = await asyncio.gather(*(store.asimilarity_search(question, k=1) for question in questions))
+        return [documents[0].metadata["title"] for documents in rankings]
 
     assert asyncio.run(search()) == list(questions.values())
 
 
 @pytest.fixture
 def chain(store: InMemoryVectorStore, separator: str) -> Runnable[str, str]:
-    """Retriever, prompt and, in the place of a chat model, the prompt's own last line."""
+    """Retriever and prompt; instead of a chat model, the last line of the prompt is the answer."""
     context = store.as_retriever(search_kwargs={"k": 1}) | RunnableLambda(
-        lambda found: "\n".join(
+        lambda documents: "\n".join(
             f"{document.metadata['title']}: {document.page_content}"
-            for document in split_titles(found, title_separator=separator)
+            for document in split_titles(documents, title_separator=separator)
         )
     )
     prompt = ChatPromptTemplate.from_template("{question}\n{context}")
@@ -58,7 +58,7 @@ def chain(store: InMemoryVectorStore, separator: str) -> Runnable[str, str]:
     return {"question": RunnablePassthrough(), "context": context} | prompt | last_line | StrOutputParser()
 
 
-def test_a_chain_brings_title_and_text_into_the_prompt(
+def test_a_chain_puts_title_and_text_into_the_prompt(
     chain: Runnable[str, str], documents: list[Document], questions: dict[str, str]
 ) -> None:
     texts = {document.metadata["title"]: document.page_content for document in documents}
