@@ -1,9 +1,10 @@
-"""An evaluation from data set and systems to results."""
+"""Data set and retrievers -> results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +12,26 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.data.answer_matching import has_answer
 from dpr_tiny_retriever.data.datasets import Dataset
 from dpr_tiny_retriever.data.records import DataError
+from dpr_tiny_retriever.evaluation.fused_rankings import blend_scores, fuse_by_rank
 from dpr_tiny_retriever.evaluation.measures import KS, first_ranks, measure, measure_first
-from dpr_tiny_retriever.retrieval.fusion import blend, fuse
 from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, expand_duplicates
 from dpr_tiny_retriever.retrieval.retrievers import Ranking, Retriever
 
-DEPTH = 1000  # how many passages are ranked for each query: MAP is over these
+DEPTH = 1000  # passages ranked for each query: MAP is computed over these
+
+Kind: TypeAlias = Literal["dense", "bm25", "fusion"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One system's figures on one data set."""
+    """One retriever's figures on one data set."""
 
     name: str
-    kind: str
+    kind: Kind
     measures: dict[str, float]
     """Fractions, not percent."""
     first_ranks: NDArray[np.int32]
-    """[q]: rank of the first right passage, from 1; 0 where none was found."""
+    """[q]: rank of the first relevant passage, from 1; 0 where none was found."""
     hits: Hits
     seconds: dict[str, float]
     notes: list[str]
@@ -36,7 +39,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of all systems on one data set."""
+    """The figures of all retrievers on one data set."""
 
     dataset: Dataset
     ks: tuple[int, ...]
@@ -46,73 +49,75 @@ class Evaluation:
 
 def evaluate(
     dataset: Dataset,
-    systems: Sequence[Retriever],
+    retrievers: Sequence[Retriever],
     *,
     ks: Sequence[int] | None = None,
     fusion: bool = False,
     blend_weight: float | None = None,
 ) -> Evaluation:
-    """Rank the passages with each system and measure it.
+    """Rank the passages with each retriever and measure the rankings.
 
-    fusion adds each dense system fused with BM25 by reciprocal rank; blend_weight adds their scores blended, with this
-    weight (0 to 1) for the dense ones. With ks None, the usual ones that the corpus has passages for; a k given beyond
-    the corpus is a DataError.
+    fusion adds each dense retriever fused with BM25 by reciprocal rank; blend_weight adds the blend of their scores,
+    with this weight (0 to 1) for the dense ones. ks None takes those of KS that the corpus has enough passages for.
+    Raises DataError where a k exceeds the corpus, ValueError for repeated names or fusion without BM25 and a dense one.
     """
-    if not systems:
-        raise ValueError("no systems are given; expected at least one")
-    repeated = {system.name for system in systems if sum(other.name == system.name for other in systems) > 1}
-    if repeated:
-        raise ValueError(f"found two systems named {', '.join(sorted(repeated))}; expected names that differ")
-    kinds: dict[str, str] = {system.name: system.kind for system in systems}
-    if (fusion or blend_weight is not None) and not {"bm25", "dense"} <= set(kinds.values()):
-        raise ValueError(f"fusion found {list(kinds)}; expected BM25 and a dense system")
-    size = len(dataset.corpus)
+    _check_retrievers(retrievers, needs_both=fusion or blend_weight is not None)
     chosen, notes = _checked_ks(ks, dataset)
-    distinct = dataset.corpus.distinct()
-    depth = min(size, max(DEPTH, *chosen))
-    rankings = {
-        system.name: system.rank(dataset.queries, dataset.corpus, distinct, min(depth, len(distinct.first)))
-        for system in systems
-    }
-    rankings |= dict(_fused(systems, rankings, fusion=fusion, blend_weight=blend_weight))
-    results = []
-    for name, ranking in rankings.items():
-        hits = expand_duplicates(_to_depth(ranking, depth), distinct)
-        relevant = dataset.relevant if dataset.relevant is not None else _holding_answers(dataset, hits)
-        figures = (measure if dataset.relevant is not None else measure_first)(hits, relevant, chosen)
-        results.append(
-            Result(
-                name,
-                kinds.get(name, "fusion"),
-                figures,
-                first_ranks(hits, relevant),
-                hits,
-                ranking.seconds,
-                ranking.notes,
-            )
+    unique = dataset.corpus.distinct()
+    depth = min(len(dataset.corpus), max(DEPTH, *chosen))
+    ranked = [
+        _Ranked(
+            retriever.name,
+            retriever.kind,
+            retriever.rank(dataset.queries, dataset.corpus, unique, min(depth, len(unique.first))),
         )
+        for retriever in retrievers
+    ]
+    ranked += list(_fused(ranked, fusion=fusion, blend_weight=blend_weight))
+    results = []
+    for name, kind, ranking in ranked:
+        hits = expand_duplicates(_padded(ranking.hits, depth), unique)
+        relevant = dataset.relevant if dataset.relevant is not None else _first_answering(dataset, hits)
+        measures = (measure if dataset.relevant is not None else measure_first)(hits, relevant, chosen)
+        ranks = first_ranks(hits, relevant)
+        results.append(Result(name, kind, measures, ranks, hits, ranking.seconds, ranking.notes))
     return Evaluation(dataset, tuple(chosen), results, [*dataset.notes, *notes])
 
 
-def _fused(
-    systems: Sequence[Retriever], rankings: Mapping[str, Ranking], *, fusion: bool, blend_weight: float | None
-) -> Iterator[tuple[str, Ranking]]:
-    """Each dense system together with each BM25, under the name of both."""
-    for sparse in (system.name for system in systems if system.kind == "bm25"):
-        for dense in (system.name for system in systems if system.kind == "dense"):
-            pair, k = (rankings[dense], rankings[sparse]), rankings[dense].hits.rows.shape[1]
+class _Ranked(NamedTuple):
+    name: str
+    kind: Kind
+    ranking: Ranking
+
+
+def _fused(ranked: Sequence[_Ranked], *, fusion: bool, blend_weight: float | None) -> Iterator[_Ranked]:
+    """Each dense retriever fused with each BM25, under both names."""
+    for sparse in (one for one in ranked if one.kind == "bm25"):
+        for dense in (one for one in ranked if one.kind == "dense"):
+            name = f"{dense.name} + {sparse.name}"
             if fusion:
-                yield f"{dense} + {sparse}", fuse(pair, k)
+                yield _Ranked(name, "fusion", fuse_by_rank(dense.ranking, sparse.ranking))
             if blend_weight is not None:
-                yield f"{dense} + {sparse}, blended", blend(*pair, k, dense_weight=blend_weight)
+                yield _Ranked(f"{name}, blended", "fusion", blend_scores(dense.ranking, sparse.ranking, blend_weight))
+
+
+def _check_retrievers(retrievers: Sequence[Retriever], *, needs_both: bool) -> None:
+    if not retrievers:
+        raise ValueError("no retrievers are given; expected at least one")
+    names = [retriever.name for retriever in retrievers]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"found two retrievers named {', '.join(repeated)}; expected different names")
+    if needs_both and not {"bm25", "dense"} <= {retriever.kind for retriever in retrievers}:
+        raise ValueError(f"fusion found {names}; expected BM25 and a dense retriever")
 
 
 def _checked_ks(ks: Sequence[int] | None, dataset: Dataset) -> tuple[list[int], list[str]]:
     size, source = len(dataset.corpus), dataset.corpus.sources[0]
     if ks is None:
-        beyond = [k for k in KS if k > size]
-        note = f"{source}: {size} passages in all, so no figures for k = {', '.join(map(str, beyond))}"
-        return [k for k in KS if k <= size], [note] if beyond else []
+        too_large = [k for k in KS if k > size]
+        note = f"{source}: {size} passages in all, so no figures for k = {', '.join(map(str, too_large))}"
+        return [k for k in KS if k <= size], [note] if too_large else []
     chosen = sorted(set(ks))
     if not chosen or chosen[0] < 1:
         raise ValueError(f"k is {list(ks)}; expected whole numbers of at least 1")
@@ -121,20 +126,20 @@ def _checked_ks(ks: Sequence[int] | None, dataset: Dataset) -> tuple[list[int], 
     return chosen, []
 
 
-def _to_depth(ranking: Ranking, depth: int) -> Hits:
-    """Room behind the distinct passages for their copies."""
-    missing = depth - ranking.hits.rows.shape[1]
+def _padded(hits: Hits, depth: int) -> Hits:
+    """Make room for duplicates after the unique passages."""
+    missing = depth - hits.rows.shape[1]
     return Hits(
-        np.pad(ranking.hits.rows, ((0, 0), (0, missing)), constant_values=-1),
-        np.pad(ranking.hits.scores, ((0, 0), (0, missing)), constant_values=-np.inf),
+        np.pad(hits.rows, ((0, 0), (0, missing)), constant_values=-1),
+        np.pad(hits.scores, ((0, 0), (0, missing)), constant_values=-np.inf),
     )
 
 
-def _holding_answers(dataset: Dataset, hits: Hits) -> list[dict[int, int]]:
-    """The first passage of each query that holds an answer; further ones decide nothing that is measured."""
-    right: list[dict[int, int]] = []
+def _first_answering(dataset: Dataset, hits: Hits) -> list[dict[int, int]]:
+    """The first hit of each query that holds an answer: later ones change no measure of this protocol."""
+    relevant: list[dict[int, int]] = []
     for rows, answers in zip(hits.rows.tolist(), dataset.answers or [], strict=True):
-        found = (row for row in rows if row >= 0 and has_answer(dataset.corpus[row].text, answers))
-        first = next(found, None)
-        right.append({} if first is None else {first: 1})
-    return right
+        answering = (row for row in rows if row >= 0 and has_answer(dataset.corpus[row].text, answers))
+        first = next(answering, None)
+        relevant.append({} if first is None else {first: 1})
+    return relevant

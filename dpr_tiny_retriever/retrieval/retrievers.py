@@ -1,13 +1,14 @@
-"""What ranks passages: a dense pair of encoders, and BM25.
+"""Retrievers that evaluation and mining compare: a dual encoder with nearest-neighbour search, and BM25.
 
-Each ranks the distinct passages of a corpus; copies take their place afterwards (expand_duplicates).
+Each ranks the unique passages of a corpus; expand_duplicates puts the duplicates back afterwards. BM25 needs the extra
+`eval` or `train`.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -16,6 +17,7 @@ from bm25s import BM25 as Bm25Index
 from bm25s.tokenization import Tokenized
 
 from dpr_tiny_retriever.data.passage_store import PassageStore, UniquePassages, blocks
+from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
@@ -34,39 +36,39 @@ _FUNCTION_WORDS = (
     "a an and are as at be been by did do does for from had has have how in is it its of on or that the this "
     "to was were what when where which who whom whose why with"
 )
-#: English function and question words: they tell little of what a passage is about.
+#: English function and question words, which say little about a passage's subject.
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 _SCORES_AT_ONCE = 1 << 22  # 16 MB of float32
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a system found for each query, and how long its parts took, in seconds.
-
-    cosine is whether its scores are cosines.
-    """
+    """What a retriever found for each query."""
 
     hits: Hits
     seconds: dict[str, float]
+    """How long each part took."""
     notes: list[str] = field(default_factory=list)
+    """The settings that the ranking depends on."""
     cosine: bool = False
+    """Whether the scores are cosines."""
 
 
 class Retriever(Protocol):
-    """Anything that ranks the distinct passages of a corpus for queries."""
+    """Anything that ranks the unique passages of a corpus for queries."""
 
     name: str
 
     @property
-    def kind(self) -> Literal["dense", "bm25", "fusion"]: ...
+    def kind(self) -> Literal["dense", "bm25"]: ...
 
-    def rank(self, queries: Sequence[str], corpus: PassageStore, distinct: UniquePassages, k: int) -> Ranking:
-        """The k best of the distinct passages for each query; hits are numbered as distinct.first is."""
+    def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
+        """Return the k best of the unique passages for each query; hits are positions in unique.first."""
         ...
 
 
 class Dense:
-    """A pair of encoders and a nearest-neighbour search; vectors come through a cache."""
+    """A dual encoder with nearest-neighbour search; its vectors go through a cache."""
 
     kind: Literal["dense"] = "dense"
 
@@ -81,7 +83,7 @@ class Dense:
         batch_size: int | None = None,
         show_progress: bool = False,
     ) -> None:
-        """With metric None, the one the model states."""
+        """metric None is the similarity that the model was trained with; cache None keeps no vectors."""
         self.name = name
         self.encoder = encoder
         self.metric: Metric = metric or encoder.similarity
@@ -90,25 +92,25 @@ class Dense:
         self.batch_size = batch_size
         self.show_progress = show_progress
 
-    def rank(self, queries: Sequence[str], corpus: PassageStore, distinct: UniquePassages, k: int) -> Ranking:
-        clock = Clock()
+    def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
+        stopwatch = Stopwatch()
         passages = self.cache.passages(
-            self.encoder, corpus, distinct, batch_size=self.batch_size, show_progress=self.show_progress
+            self.encoder, corpus, unique, batch_size=self.batch_size, show_progress=self.show_progress
         )
-        clock.lap("passages")
-        asked = self.cache.queries(self.encoder, list(queries), batch_size=self.batch_size)
-        clock.lap("queries")
-        hits = exact_search(asked, passages, k, metric=self.metric)
-        clock.lap("search")
+        stopwatch.lap("passages")
+        query_vectors = self.cache.queries(self.encoder, list(queries), batch_size=self.batch_size)
+        stopwatch.lap("queries")
+        hits = exact_search(query_vectors, passages, k, metric=self.metric)
+        stopwatch.lap("search")
         notes = [f"vectors of {self.encoder.embedding_dim} floats, compared by {self.metric}"]
         if self.index != "exact":
             exact = hits
-            hits = approximate_search(asked, passages, k, metric=self.metric, index=self.index)
-            clock.lap(f"{self.index} index and search")
-            shares = ", ".join(f"{recall_vs_exact(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
-            notes.append(f"the {self.index} index keeps {shares} nearest passages of the exact search")
+            hits = approximate_search(query_vectors, passages, k, metric=self.metric, index=self.index)
+            stopwatch.lap(f"{self.index} index and search")
+            recalls = ", ".join(f"{recall_vs_exact(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
+            notes.append(f"the {self.index} index keeps {recalls} nearest passages of the exact search")
         cosine = self.metric == "cosine" or (self.metric == "dot" and self.encoder.normalize)
-        return Ranking(hits, clock.laps, notes, cosine)
+        return Ranking(hits, stopwatch.seconds, notes, cosine)
 
 
 class BM25:
@@ -123,47 +125,55 @@ class BM25:
         self.b = b
 
     def tokenize(self, text: str) -> list[str]:
-        """The words of a text that count."""
+        """Return the words of a text without stop words, in order."""
         return [word for word in self._words.findall(text.lower()) if word not in STOP_WORDS]
 
-    def rank(self, queries: Sequence[str], corpus: PassageStore, distinct: UniquePassages, k: int) -> Ranking:
-        clock = Clock()
+    def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
+        stopwatch = Stopwatch()
+        index = Bm25Index(k1=self.k1, b=self.b, method="lucene")
+        vocabulary = self._index(index, corpus.passages(unique.first))
+        stopwatch.lap("passages")
+        count = len(unique.first)
+        blocks_of_hits = []
+        for part in blocks(len(queries), max(1, _SCORES_AT_ONCE // count)):
+            scores = np.zeros((part.stop - part.start, count), np.float32)
+            for row, query in enumerate(queries[part]):
+                known = [word for word in self.tokenize(query) if word in vocabulary]
+                if known:
+                    scores[row] = index.get_scores(known)
+            scores[scores <= 0] = -np.inf  # a passage that shares no word with the query is not a hit
+            best = TopK(len(scores), k)
+            best.add(scores, 0)
+            blocks_of_hits.append(best.hits())
+        stopwatch.lap("search")
+        words_counted = f"lower-cased words of title and text, without {len(STOP_WORDS)} function words"
+        return Ranking(
+            Hits.concatenate(blocks_of_hits), stopwatch.seconds, [f"k1 {self.k1}, b {self.b}, {words_counted}"]
+        )
+
+    def _index(self, index: Bm25Index, passages: Iterable[Passage]) -> dict[str, int]:
+        """Index the passages; returns the number of each word."""
         vocabulary: dict[str, int] = {}
-        documents = [
+        word_ids = [
             [
                 vocabulary.setdefault(word, len(vocabulary))
                 for word in self.tokenize(f"{passage.title or ''} {passage.text}")
             ]
-            for passage in corpus.passages(distinct.first)
+            for passage in passages
         ]
-        index = Bm25Index(k1=self.k1, b=self.b, method="lucene")
-        if vocabulary:  # otherwise no passage holds a word, and the index below could not be built
-            index.index(Tokenized(ids=documents, vocab=vocabulary), show_progress=False)
-        clock.lap("passages")
-        count = len(distinct.first)
-        size = max(1, _SCORES_AT_ONCE // count)
-        found = []
-        for part in blocks(len(queries), size):
-            scores = np.zeros((part.stop - part.start, count), np.float32)
-            for row, query in enumerate(queries[part]):
-                words = [word for word in self.tokenize(query) if word in vocabulary]
-                if words:
-                    scores[row] = index.get_scores(words)
-            scores[scores <= 0] = -np.inf  # without a word in common a passage is not found at all
-            best = TopK(len(scores), k)
-            best.add(scores, 0)
-            found.append(best.hits())
-        clock.lap("search")
-        hits = Hits(np.concatenate([hits.rows for hits in found]), np.concatenate([hits.scores for hits in found]))
-        counted = f"lower-cased words of title and text, without {len(STOP_WORDS)} function words"
-        return Ranking(hits, clock.laps, [f"k1 {self.k1}, b {self.b}, {counted}"])
+        if vocabulary:  # bm25s cannot index passages without any word
+            index.index(Tokenized(ids=word_ids, vocab=vocabulary), show_progress=False)
+        return vocabulary
 
 
-class Clock:
+class Stopwatch:
+    """Seconds of each part of a ranking."""
+
     def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """Book the time since the last lap under a name."""
         now = time.perf_counter()
-        self.laps[name], self._last = now - self._last, now
+        self.seconds[name], self._last = now - self._last, now

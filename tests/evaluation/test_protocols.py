@@ -132,7 +132,7 @@ def test_an_index_reports_what_it_loses(tmp_path: Path, encoder: DualEncoder) ->
     assert set(result.seconds) == {"passages", "queries", "search", "hnsw index and search"}
 
 
-def test_wrong_ks_and_systems(tmp_path: Path, encoder: DualEncoder) -> None:
+def test_wrong_ks_and_retrievers_are_refused(tmp_path: Path, encoder: DualEncoder) -> None:
     path = write_text(tmp_path / "dev.json", json.dumps(dpr_records(2, hard_negatives=4)))
     dataset = load_dataset(path, hard_negatives=4)
     pair = Dense("pair", encoder)
@@ -142,9 +142,9 @@ def test_wrong_ks_and_systems(tmp_path: Path, encoder: DualEncoder) -> None:
         evaluate(dataset, [pair], ks=[1, 11])
     with pytest.raises(ValueError, match=r"k is \[0\]; expected whole numbers of at least 1"):
         evaluate(dataset, [pair], ks=[0])
-    with pytest.raises(ValueError, match="no systems are given"):
+    with pytest.raises(ValueError, match="no retrievers are given"):
         evaluate(dataset, [])
-    with pytest.raises(ValueError, match="found two systems named pair"):
+    with pytest.raises(ValueError, match="found two retrievers named pair"):
         evaluate(dataset, [pair, Dense("pair", encoder)])
-    with pytest.raises(ValueError, match=r"fusion found \['pair'\]; expected BM25 and a dense system"):
+    with pytest.raises(ValueError, match=r"fusion found \['pair'\]; expected BM25 and a dense retriever"):
         evaluate(dataset, [pair], fusion=True)

@@ -144,5 +144,5 @@ def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="index is 'flat'; expected 'hnsw' or 'ivf'"):
         approximate_search(queries, passages, 1, index="flat")  # type: ignore[arg-type]
     passages[1, 2] = np.nan
-    with pytest.raises(ValueError, match="row 1 of the passages holds a value that is not finite"):
+    with pytest.raises(ValueError, match="row 1 of the passages holds NaN or an infinity"):
         exact_search(queries, passages, 1)

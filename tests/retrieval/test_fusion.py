@@ -1,0 +1,134 @@
+"""Fusion of ranked lists is its formula, whatever the ids are."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpr_tiny_retriever.retrieval.fusion import RankedList, blend, reciprocal_rank_fusion
+
+NOTHING = RankedList([], [])
+
+
+def ranked(ids: Sequence[int] | Sequence[str], scores: Sequence[float] | None = None) -> RankedList:
+    return RankedList(ids, range(len(ids), 0, -1) if scores is None else scores)
+
+
+def test_reciprocal_rank_fusion_is_its_formula() -> None:
+    fused = reciprocal_rank_fusion([ranked([3, 1, 0]), ranked([1, 2])], 4)
+    assert list(fused.ids) == [1, 3, 2, 0]
+    assert list(fused.scores) == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62, 1 / 63], rel=1e-12)
+    fused = reciprocal_rank_fusion([ranked([3, 1]), ranked([1, 2])], 2, constant=0)
+    assert list(fused.ids) == [1, 3]
+    assert list(fused.scores) == pytest.approx([1 / 2 + 1, 1])
+
+
+def test_equal_sums_are_ordered_by_id() -> None:
+    assert list(reciprocal_rank_fusion([ranked([1, 2]), ranked([2, 1])], 2).ids) == [1, 2]
+    assert list(reciprocal_rank_fusion([ranked(["b", "a"]), ranked(["a", "b"])], 2).ids) == ["a", "b"]
+
+
+def test_one_list_may_be_empty_or_all() -> None:
+    assert list(reciprocal_rank_fusion([NOTHING, ranked([2, 1])], 2).ids) == [2, 1]
+    assert list(reciprocal_rank_fusion([NOTHING, NOTHING], 2).ids) == []
+    assert list(reciprocal_rank_fusion([], 2).ids) == []
+    assert list(blend(NOTHING, ranked([1, 2], [8, 4]), 2, depth=2, cosine=True).ids) == [1, 2]
+    assert list(blend(NOTHING, ranked(["b", "a"], [8, 4]), 2, depth=9, cosine=False).ids) == ["b", "a"]
+    assert list(blend(ranked([5], [2]), NOTHING, 1, depth=1, cosine=False).ids) == [5]
+    assert list(blend(NOTHING, NOTHING, 1, depth=1, cosine=True).ids) == []
+
+
+def test_a_blend_scales_unbounded_scores_from_the_last_to_the_best() -> None:
+    dense, sparse = ranked([3, 1, 0], [-1, -2, -5]), ranked([1, 2], [8, 4])
+    blended = blend(dense, sparse, 4, depth=3, cosine=False, dense_weight=0.6)
+    assert list(blended.ids) == [1, 3, 2, 0]
+    assert list(blended.scores) == pytest.approx([0.6 * 0.75 + 0.4, 0.6, 0.4 / 2, 0])
+
+
+def near(cosine: float) -> float:
+    return math.exp((cosine - 0.83) / 0.1)
+
+
+def test_a_blend_counts_cosines_by_how_near_they_are_to_1() -> None:
+    dense = ranked([3, 1], [0.7, 0.6])
+    cut_off = blend(dense, ranked([1, 2], [8, 4]), 4, depth=2, cosine=True, dense_weight=0.5)
+    # Both lists are cut off: passages outside them count like their last ones.
+    assert list(cut_off.ids) == [1, 3, 2]
+    assert list(cut_off.scores) == pytest.approx([0.5 * (8 - 4) / 8, 0.5 * (near(0.7) - near(0.6)), 0])
+    complete = blend(dense, ranked([1], [8]), 4, depth=3, cosine=True, dense_weight=0.5)
+    assert list(complete.ids) == [1, 3]
+    assert list(complete.scores) == pytest.approx([0.5 + 0.5 * near(0.6), 0.5 * near(0.7)])
+    other = blend(dense, NOTHING, 4, depth=3, cosine=True, confident_cosine=0.7, scale=0.05)
+    assert list(other.scores) == pytest.approx([0.4, 0.4 * math.exp(-2)])
+
+
+def test_a_blend_counts_bm25_by_the_margin_of_its_best_over_its_fifth() -> None:
+    dense, sparse = ranked([5, 1], [0.8, 0.7]), ranked(range(6), [8, 7, 6, 6, 4, 2])
+    blended = blend(dense, sparse, 6, depth=6, cosine=True, dense_weight=0.5)
+    share = 0.5 * (8 - 4) / 8
+    expected = {
+        5: 0.5 * near(0.8),
+        1: 0.5 * near(0.7) + share * 5 / 8,
+        0: share * 6 / 8,
+        2: share * 4 / 8,
+        3: share * 4 / 8,
+        4: share * 2 / 8,
+    }
+    assert list(blended.ids) == sorted(expected, key=lambda passage: -expected[passage])
+    assert list(blended.scores) == pytest.approx(sorted(expected.values(), reverse=True))
+
+
+@st.composite
+def ranked_lists(draw: st.DrawFn) -> RankedList:
+    ids = draw(st.lists(st.integers(0, 12), unique=True, max_size=8))
+    scores = draw(st.lists(st.integers(0, 5), min_size=len(ids), max_size=len(ids)))
+    return ranked(ids, sorted(map(float, scores), reverse=True))
+
+
+@given(ranked_lists(), ranked_lists(), st.integers(1, 10), st.integers(1, 10), st.booleans())
+def test_names_and_numbers_of_the_same_order_are_fused_alike(
+    dense: RankedList, sparse: RankedList, k: int, depth: int, cosine: bool
+) -> None:
+    def named(ranking: RankedList) -> RankedList:
+        return RankedList([f"passage {number:02}" for number in ranking.ids], ranking.scores)
+
+    for numbers, names in (
+        (reciprocal_rank_fusion([dense, sparse], k), reciprocal_rank_fusion([named(dense), named(sparse)], k)),
+        (
+            blend(dense, sparse, k, depth=depth, cosine=cosine),
+            blend(named(dense), named(sparse), k, depth=depth, cosine=cosine),
+        ),
+    ):
+        assert list(named(numbers).ids) == list(names.ids)
+        assert list(numbers.scores) == list(names.scores) == sorted(numbers.scores, reverse=True)
+        assert len(numbers.ids) == min(k, len({*dense.ids, *sparse.ids}))
+
+
+def test_lists_that_are_not_ranked_are_refused() -> None:
+    with pytest.raises(ValueError, match="scores are not in descending order; expected the best first"):
+        reciprocal_rank_fusion([ranked([1, 2], [0.1, 0.2])], 2)
+    with pytest.raises(ValueError, match="scores are not in descending order"):
+        blend(ranked([1, 2], [0.1, np.nan]), NOTHING, 2, depth=2, cosine=True)
+    with pytest.raises(ValueError, match=r"found ids \(2,\) and scores \(1,\); expected one score for each id"):
+        blend(NOTHING, ranked([1, 2], [0.1]), 2, depth=2, cosine=True)
+    with pytest.raises(ValueError, match=r"found a BM25 score of -1.0; expected a form of BM25"):
+        blend(NOTHING, ranked([1, 2], [1, -1]), 2, depth=2, cosine=True)
+    with pytest.raises(ValueError, match=r"dense_weight is 1.5; expected 0 \(BM25 alone\) to 1"):
+        blend(NOTHING, NOTHING, 4, depth=4, cosine=True, dense_weight=1.5)
+
+
+def test_fusion_and_exact_search_import_no_extra() -> None:
+    code = """
+import sys
+import dpr_tiny_retriever.retrieval.fusion, dpr_tiny_retriever.retrieval.nearest_neighbours
+print({"tensorflow", "transformers", "faiss", "bm25s", "threadpoolctl", "ir_measures", "regex"} & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
