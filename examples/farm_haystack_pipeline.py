@@ -1,10 +1,10 @@
-"""Index titled documents with farm-haystack, and ask them questions now and in any later process.
+"""Index titled documents with farm-haystack, and ask questions now and in later processes.
 
     pip install "dpr-tiny-retriever[farm-haystack]"
-    python farm_haystack_pipeline.py --model nlpconnect-L2 "Which planet has a day longer than its year?"
+    python examples/farm_haystack_pipeline.py "Which planet has a day longer than its year?"
 
-The first run writes an index and a pipeline; every later one opens them. Where a pipeline of yours has a
-DensePassageRetriever, put TinyDPRRetriever and give its document store the embedding_dim of the model.
+The first run writes an index and a pipeline; later runs open them. In a pipeline of yours, replace
+DensePassageRetriever by TinyDPRRetriever and give its document store the embedding_dim of the model.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from haystack.document_stores import FAISSDocumentStore
 
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
-# Title and text. Most of the texts do not name their subject: it is the title that says what they are about.
+# Title and text. Most texts do not name their subject; the title does.
 PASSAGES = {
     "Mercury": "It has no moon and hardly any air, so noon melts lead and night is colder than ice.",
     "Venus": "A day there is longer than a year, and the sun rises in the west behind clouds of acid.",
@@ -34,7 +34,7 @@ PASSAGES = {
 
 
 def index(model: str | None, embedding_dim: int, folder: Path) -> None:
-    """Write the documents, their vectors and a pipeline that finds them to a new folder."""
+    """Write documents, vectors and a query pipeline into a new folder."""
     folder.mkdir(parents=True)
     store = FAISSDocumentStore(
         sql_url=f"sqlite:///{folder}/documents.db", embedding_dim=embedding_dim, progress_bar=False
@@ -47,9 +47,9 @@ def index(model: str | None, embedding_dim: int, folder: Path) -> None:
     pipeline = Pipeline()
     pipeline.add_node(retriever, name="Retriever", inputs=["Query"])
     config = pipeline.get_config()
-    # The store noted how it was made anew; from now on it is made from its files.
-    [noted] = [component for component in config["components"] if component["type"] == "FAISSDocumentStore"]
-    noted["params"] = {"faiss_index_path": str(folder / "documents.faiss")}
+    # Haystack records how the store was created; to open it again, name its files.
+    [component] = [component for component in config["components"] if component["type"] == "FAISSDocumentStore"]
+    component["params"] = {"faiss_index_path": str(folder / "documents.faiss")}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("question", nargs="?", default="Which planet has a day longer than its year?")
     parser.add_argument("--model", help="a preset, a folder or a hub id; the bundled pair if left out")
     parser.add_argument("--embedding-dim", type=int, default=128, help="the width of the model's vectors")
-    parser.add_argument("--folder", type=Path, default=Path("farm-haystack-index"), help="where the index is")
+    parser.add_argument("--folder", type=Path, default=Path("farm-haystack-index"), help="where to keep the index")
     arguments = parser.parse_args()
 
     folder = arguments.folder.absolute()

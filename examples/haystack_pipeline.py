@@ -1,10 +1,10 @@
 """Index titled documents with haystack-ai, keep them in Qdrant on disk, and ask them questions.
 
-    pip install "dpr-tiny-retriever[search]"
-    python examples/haystack_pipeline.py --model nlpconnect-L2 --folder my-index
+    pip install "dpr-tiny-retriever[haystack]" qdrant-haystack
+    python examples/haystack_pipeline.py --folder my-index
 
-Each document below has two paragraphs, and each paragraph becomes a passage of its own. Hardly any names its
-subject: it is the title, given to the model beside the text, that says what a passage is about.
+Each document below has two paragraphs, and each paragraph becomes a passage. Hardly any of them names its subject:
+the title does, and the model reads it beside the text.
 """
 
 import argparse
@@ -57,7 +57,7 @@ QUESTIONS = [
 
 
 def index_articles(model: str | None, folder: Path) -> QdrantDocumentStore:
-    """Split, embed and write the articles; a second run overwrites what the first one wrote."""
+    """Split, embed and write the articles; a second run overwrites them."""
     embedder = TinyDPRDocumentEmbedder(model, title_meta_field="title")
     store = QdrantDocumentStore(
         path=str(folder / "qdrant"),
@@ -80,7 +80,7 @@ def index_articles(model: str | None, folder: Path) -> QdrantDocumentStore:
 
 
 def save_query_pipeline(model: str | None, store: QdrantDocumentStore, file: Path) -> None:
-    """Write the pipeline that answers questions as YAML, to be loaded by any later process."""
+    """Write the pipeline that answers questions as YAML, for any later process."""
     querying = Pipeline()
     querying.add_component("embedder", TinyDPRTextEmbedder(model))
     querying.add_component("retriever", QdrantEmbeddingRetriever(store, top_k=2))
@@ -90,7 +90,7 @@ def save_query_pipeline(model: str | None, store: QdrantDocumentStore, file: Pat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Retrieve titled passages with haystack-ai and Qdrant.")
-    parser.add_argument("--model", help="preset, directory or hub id; without it, the bundled pair")
+    parser.add_argument("--model", help="a preset, a folder or a hub id; the bundled pair if left out")
     parser.add_argument("--folder", type=Path, default=Path("haystack-index"), help="where to keep the index")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def main() -> None:
 
     store = index_articles(options.model, options.folder)
     save_query_pipeline(options.model, store, pipeline_file)
-    store.close()  # a local Qdrant folder has one user at a time, and the pipeline below opens it anew
+    store.close()  # a local Qdrant folder has one user at a time; the pipeline below opens it again
 
     querying = Pipeline.loads(pipeline_file.read_text(encoding="utf-8"))
     for question in QUESTIONS:

@@ -1,32 +1,27 @@
-"""Answer a question from a dozen passages: retriever, prompt and chat model in one LangChain chain.
+"""Answer a question from a dozen passages: retriever, prompt and model in one LangChain chain.
 
     pip install "dpr-tiny-retriever[langchain]"
-    python langchain_rag.py --model nlpconnect-L2 "Who discovered penicillin?"
+    python examples/langchain_rag.py "Who discovered penicillin?"
 
-Without more the answer is a quotation, made on this machine. For a written answer name a chat model that
-LangChain's `init_chat_model` knows, as provider:name, and set the key that the provider asks for:
-
-    pip install langchain langchain-openai
-    CHAT_MODEL=openai:gpt-4o-mini OPENAI_API_KEY=... python langchain_rag.py --model nlpconnect-L2
+The model of this example quotes a sentence of the passages, so that it runs offline. For written answers pass a chat
+model to build_chain, for example `init_chat_model("openai:gpt-4o-mini")` of the package langchain.
 """
 
 import argparse
-import os
 import re
 
 import numpy as np
 from langchain_core.documents import Document
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
 
-SEPARATOR = " | "  # stands between title and text; the embeddings give both to the passage encoder as a pair
+SEPARATOR = " | "  # between title and text; the embeddings give both to the passage encoder as a pair
 
 PASSAGES = {
     "Honey bee": (
@@ -83,54 +78,38 @@ PASSAGES = {
 
 PROMPT = ChatPromptTemplate.from_messages(
     [
-        ("system", "Answer in one sentence, from these passages alone. One a line, title first:\n{context}"),
+        ("system", "Answer in one sentence, from these passages only, one per line, title first:\n{context}"),
         ("human", "{question}"),
     ]
 )
 
 
-class QuotingChatModel(BaseChatModel):
-    """Runs where there is no chat model: quotes the sentence of the passages nearest to the question."""
+def quoting_model(embeddings: TinyDPREmbeddings) -> Runnable:
+    """A stand-in for a chat model: quotes the sentence of the passages nearest to the question."""
 
-    embeddings: TinyDPREmbeddings
+    def quote(prompt: PromptValue) -> AIMessage:
+        system, human = prompt.to_messages()
+        sentences = []
+        for passage in system.content.splitlines()[1:]:
+            title, _, text = passage.partition(SEPARATOR)
+            sentences += [(title, sentence) for sentence in re.split(r"(?<=[.!?])\s+", text)]
+        vectors = embeddings.embed_documents([title + SEPARATOR + sentence for title, sentence in sentences])
+        title, sentence = sentences[np.argmax(np.array(vectors) @ embeddings.embed_query(human.content))]
+        return AIMessage(content=f'"{sentence}" ({title})')
 
-    @property
-    def _llm_type(self) -> str:
-        return "quoting"
-
-    def _generate(self, messages, stop=None, run_manager=None, **kwargs) -> ChatResult:
-        passages, question = messages[0].content.splitlines()[1:], messages[-1].content
-        sentences = [
-            (title, sentence)
-            for title, _, text in (passage.partition(SEPARATOR) for passage in passages)
-            for sentence in re.split(r"(?<=[.!?])\s+", text)
-        ]
-        vectors = self.embeddings.embed_documents([title + SEPARATOR + sentence for title, sentence in sentences])
-        title, sentence = sentences[np.argmax(np.array(vectors) @ self.embeddings.embed_query(question))]
-        message = AIMessage(content=f'"{sentence}" ({title})')
-        return ChatResult(generations=[ChatGeneration(message=message)])
+    return RunnableLambda(quote)
 
 
-def load_chat_model(embeddings: TinyDPREmbeddings) -> BaseChatModel:
-    """Return the model that CHAT_MODEL names, or the local one that quotes."""
-    if name := os.environ.get("CHAT_MODEL"):
-        from langchain.chat_models import init_chat_model
-
-        provider, _, model = name.partition(":")
-        return init_chat_model(model, model_provider=provider)
-    return QuotingChatModel(embeddings=embeddings)
-
-
-def build_chain(embeddings: TinyDPREmbeddings, chat_model: BaseChatModel) -> Runnable:
-    """Return a chain from a question to a dictionary with its documents and its answer."""
+def build_chain(embeddings: TinyDPREmbeddings, chat_model: Runnable) -> Runnable:
+    """A chain from a question to a dictionary with question, documents and answer."""
     documents = [Document(page_content=text, metadata={"title": title}) for title, text in PASSAGES.items()]
-    # This store compares by cosine. For the dot product, and to keep the vectors, take langchain-qdrant:
+    # This store compares by cosine and forgets. For the dot product on disk, with the package langchain-qdrant:
     # QdrantVectorStore.from_documents(..., path="vectors", collection_name="passages", distance=Distance.DOT)
     store = InMemoryVectorStore.from_documents(join_titles(documents, title_separator=SEPARATOR), embeddings)
     retriever = store.as_retriever(search_kwargs={"k": 3})
     return (
         RunnableParallel(question=RunnablePassthrough(), documents=retriever)
-        .assign(context=lambda found: "\n".join(document.page_content for document in found["documents"]))
+        .assign(context=lambda state: "\n".join(document.page_content for document in state["documents"]))
         .assign(answer=PROMPT | chat_model | StrOutputParser())
     )
 
@@ -142,7 +121,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     embeddings = TinyDPREmbeddings(arguments.model, title_separator=SEPARATOR)
-    result = build_chain(embeddings, load_chat_model(embeddings)).invoke(arguments.question)
+    result = build_chain(embeddings, quoting_model(embeddings)).invoke(arguments.question)
     print(result["question"])
     print(result["answer"])
     for document in split_titles(result["documents"], title_separator=SEPARATOR):

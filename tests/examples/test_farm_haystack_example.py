@@ -1,4 +1,4 @@
-"""The farm-haystack example indexes and answers, and a later process finds what it left on disk."""
+"""The farm-haystack example indexes and answers, and later processes answer from its index."""
 
 import os
 import runpy
@@ -21,7 +21,7 @@ ANSWERS = {
 }
 
 
-def test_every_run_answers_from_the_index_that_the_first_one_wrote(
+def test_every_run_answers_from_the_index_of_the_first(
     minilm_directory: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -39,9 +39,9 @@ def test_every_run_answers_from_the_index_that_the_first_one_wrote(
     for run, (question, title) in enumerate(ANSWERS.items()):
         monkeypatch.setattr(sys, "argv", [str(EXAMPLE), question, *options])
         runpy.run_path(str(EXAMPLE), run_name="__main__")
-        *headline, asked, best, second = printed[question] = capsys.readouterr().out.splitlines()
+        *headline, printed_question, best, second = printed[question] = capsys.readouterr().out.splitlines()
         assert headline == (["indexed 12 passages"] if run == 0 else [])
-        assert asked == question
+        assert printed_question == question
         (score, passage), (next_score, _) = (line.split(maxsplit=1) for line in (best, second))
         assert passage.startswith(f"{title}: ")
         assert float(score) >= float(next_score)

@@ -1,4 +1,4 @@
-"""The haystack-ai example answers its questions, the first time and when its folder is there already."""
+"""The haystack-ai example answers its questions, with a new folder and with an existing one."""
 
 import runpy
 import sys
@@ -23,7 +23,7 @@ def run_example(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
-def test_each_question_is_answered_by_the_paragraph_that_holds_the_answer(
+def test_the_paragraph_that_answers_a_question_comes_first(
     minilm_directory: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -34,7 +34,7 @@ def test_each_question_is_answered_by_the_paragraph_that_holds_the_answer(
         headline, *blocks = capsys.readouterr().out.split("\n\n")
         assert headline == "12 passages of 6 articles, 384 floats each"
         for block, (question, answer) in zip(blocks, ANSWERS.items(), strict=True):
-            asked, best, second = block.strip().splitlines()
-            assert asked == question
+            printed_question, best, second = block.strip().splitlines()
+            assert printed_question == question
             assert answer in best
             assert float(best.split()[0]) >= float(second.split()[0])
