@@ -229,7 +229,12 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         """
         parameters = {name: value for name, value in locals().items() if name != "self"}
         del parameters["query_encoder_save_dir"], parameters["passage_encoder_save_dir"]
-        from dpr_tiny_retriever.adapters.farm_haystack_training import train_as_haystack
+        try:
+            from dpr_tiny_retriever.adapters.farm_haystack_training import train_as_haystack
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f'training needs {error.name}, which is not installed; run: pip install "dpr-tiny-retriever[train]"'
+            ) from error
 
         self.encoder = train_as_haystack(self.encoder, use_gpu=self.use_gpu, **parameters)
         self.save(save_dir, query_encoder_save_dir, passage_encoder_save_dir)

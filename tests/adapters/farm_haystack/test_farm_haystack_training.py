@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,24 @@ def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_director
     assert parameters["query_embedding_model"] == str(tmp_path / "saved" / "q")
     assert parameters["passage_embedding_model"] == str(tmp_path / "saved" / "p")
     assert "model" not in parameters
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None  # importing it fails
+from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
+
+TinyDPRRetriever(model=sys.argv[1]).train("no such folder", "no such file")
+"""
+
+
+def test_training_without_tensorflow_names_the_extra(pair_directory: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(pair_directory)]
+    last_line = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+    assert last_line == (
+        "dpr_tiny_retriever.errors.MissingExtraError: training needs tensorflow, which is not installed; "
+        'run: pip install "dpr-tiny-retriever[train]"'
+    )
 
 
 @pytest.mark.parametrize(
