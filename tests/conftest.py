@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import SESSIONS, can_run_here, runs_in
 from hypothesis import HealthCheck, settings
 from model_folders import write_pair
 from training_data import records
@@ -19,6 +20,20 @@ from dpr_tiny_retriever.model.config import BertConfig
 # Laws are checked, not times: a busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--session", choices=SESSIONS, help="run the modules of this session; without it, all that can")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules of other sessions, and folders (with their conftest.py) that hold no other."""
+    name: str | None = config.getoption("--session")
+    modules = [collection_path] if collection_path.is_file() else sorted(collection_path.rglob("test_*.py"))
+    modules = [path for path in modules if path.name.startswith("test_") and path.suffix == ".py"]
+    if not modules:
+        return None
+    return True if not any(runs_in(name, path) if name else can_run_here(path) for path in modules) else None
 
 
 @pytest.fixture(scope="session")

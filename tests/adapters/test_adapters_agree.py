@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from dpr_tiny_retriever import DualEncoder
 
+pytestmark = pytest.mark.langchain
+
 PASSAGES = [
     ("River", "The river is wide where it meets the sea."),
     ("Tower", "Who wrote of the first tower in the city?"),

@@ -24,6 +24,8 @@ from transformers import (
 
 from dpr_tiny_retriever import CheckpointError, DualEncoder, Encoder
 
+pytestmark = pytest.mark.interop
+
 TITLED = [
     ("the tower", "a tower of the city in the river"),
     ("Ärger in Besançon", "Übergröße, naïveté; 日本語 и кириллица 🗼 e\u0301"),

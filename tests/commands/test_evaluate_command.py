@@ -18,6 +18,8 @@ from dpr_tiny_retriever import evaluation as evaluation_package
 from dpr_tiny_retriever.commands.cli import commands
 from dpr_tiny_retriever.evaluation import Dense, evaluate, load_dataset
 
+pytestmark = pytest.mark.evaluation
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

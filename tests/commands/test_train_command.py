@@ -14,6 +14,8 @@ from dpr_tiny_retriever.commands.train import train
 from dpr_tiny_retriever.training import Settings, read_examples
 from dpr_tiny_retriever.training.recipe import read_recipe
 
+pytestmark = pytest.mark.training
+
 app = typer.Typer()
 app.command()(train)
 app.command()(mine)

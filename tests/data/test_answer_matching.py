@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from dpr_tiny_retriever.evaluation import has_answer
 
+pytestmark = pytest.mark.evaluation
+
 
 @pytest.mark.parametrize(
     ("text", "answers", "found"),

@@ -21,6 +21,8 @@ from retrieval_data import (
 from dpr_tiny_retriever import Passage
 from dpr_tiny_retriever.evaluation import DataError, load_dataset
 
+pytestmark = pytest.mark.evaluation
+
 
 def record(question: str, positives: list[str], negatives: list[str], **changes: Any) -> dict[str, Any]:
     return {

@@ -15,6 +15,8 @@ from dpr_tiny_retriever import Passage
 from dpr_tiny_retriever.evaluation import DataError
 from dpr_tiny_retriever.training import Broken, Example, read_examples, write_examples
 
+pytestmark = [pytest.mark.training, pytest.mark.evaluation]
+
 RECORD = {
     "question": "who wrote it",
     "answers": ["a tower"],

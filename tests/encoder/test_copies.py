@@ -13,6 +13,8 @@ import pytest
 
 from dpr_tiny_retriever import DualEncoder, Encoder, ModelNotFoundError
 
+pytestmark = pytest.mark.also_modern
+
 TEXTS = ["the city", "a tower in the river"]
 
 

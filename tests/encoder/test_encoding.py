@@ -22,6 +22,8 @@ from model_folders import write_pair
 from dpr_tiny_retriever import DualEncoder, Encoder
 from dpr_tiny_retriever.model import runner as forward
 
+pytestmark = pytest.mark.also_modern
+
 SENTENCES = [f"{'the city of river ' * (n % 9)}tower {n}" for n in range(200)]
 
 

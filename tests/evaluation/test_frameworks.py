@@ -26,6 +26,8 @@ from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles
 from dpr_tiny_retriever.evaluation import Dataset, Dense, evaluate, load_dataset
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
+pytestmark = [pytest.mark.evaluation, pytest.mark.haystack, pytest.mark.langchain]
+
 K = 5
 
 

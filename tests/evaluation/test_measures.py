@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from dpr_tiny_retriever.evaluation import Dataset, Evaluation, Hits, PassageStore, Result, measure, write_run_files
 from dpr_tiny_retriever.evaluation.measures import first_ranks, measure_first
 
+pytestmark = pytest.mark.evaluation
+
 KS = (1, 5, 10, 20)
 
 

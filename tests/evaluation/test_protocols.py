@@ -15,6 +15,8 @@ from retrieval_data import dpr_records, sentence, write_beir, write_text
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.evaluation import Dense, Result, evaluate, load_dataset
 
+pytestmark = pytest.mark.evaluation
+
 KS = (1, 5, 10, 20, 50)
 
 

@@ -33,6 +33,8 @@ from dpr_tiny_retriever.evaluation import (
 )
 from dpr_tiny_retriever.evaluation.measures import first_ranks
 
+pytestmark = pytest.mark.evaluation
+
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Evaluation:

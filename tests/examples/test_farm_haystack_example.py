@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.farm_haystack
+
 # Both are read when haystack is imported.
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"  # it warns of SQLAlchemy 2, which farm-haystack excludes

@@ -14,6 +14,8 @@ from langchain_core.runnables import RunnableLambda
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 
+pytestmark = pytest.mark.langchain
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "langchain_rag.py"
 
 Ask = Callable[..., list[str]]

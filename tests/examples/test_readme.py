@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.also_modern, pytest.mark.also_legacy]
+
 README = Path(__file__).parents[2] / "README.md"
 
 #: The distribution that the blocks below a heading need.

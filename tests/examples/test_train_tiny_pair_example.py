@@ -3,6 +3,10 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.training
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_tiny_pair.py"
 
 

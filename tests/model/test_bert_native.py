@@ -21,6 +21,8 @@ from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import Dense
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 
+pytestmark = pytest.mark.tensorflow
+
 LANES = [library.lanes() for library in _runnable()]
 
 

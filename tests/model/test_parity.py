@@ -23,6 +23,8 @@ from transformers import TFBertForMaskedLM, TFBertForPreTraining
 
 from dpr_tiny_retriever import DualEncoder, Encoder
 
+pytestmark = pytest.mark.parity
+
 TEXTS = [
     ("", "who wrote the first text"),
     ("the tower", "a tower of the city in the river"),

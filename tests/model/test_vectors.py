@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 
 from dpr_tiny_retriever import Encoder
 
+pytestmark = pytest.mark.also_modern
+
 
 def reference(
     folder: Path, record: dict[str, Any], arrays: dict[str, Any], texts: list[tuple[str, str]], **how: Any

@@ -19,6 +19,8 @@ from retrieval_data import json_lines, library_corpus, write_library, write_text
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.evaluation import EmbeddingCache, PassageStore, load_dataset
 
+pytestmark = pytest.mark.evaluation
+
 
 @pytest.fixture(scope="module")
 def encoder(pair_directory: Path) -> DualEncoder:

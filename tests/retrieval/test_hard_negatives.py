@@ -12,6 +12,8 @@ from dpr_tiny_retriever import DualEncoder, Passage
 from dpr_tiny_retriever.retrieval.retrievers import BM25
 from dpr_tiny_retriever.training import Example, Mining, mine_bm25, mine_dense, read_corpus
 
+pytestmark = pytest.mark.training
+
 RIGHT = Passage("Tower", "the tower of the river city stands since 1889")
 CORPUS = [
     Passage("Tower", "a tower of the river city"),

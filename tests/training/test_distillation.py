@@ -25,6 +25,8 @@ from dpr_tiny_retriever.training import (
 from dpr_tiny_retriever.training.in_batch_bm25 import Lexical
 from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore, without_some
 
+pytestmark = pytest.mark.training
+
 EXAMPLES = [
     Example("who wrote it", (Passage("Title", "a tower"),), (Passage(None, "not it"),)),
     Example("what city", (Passage("City", "the city of the river"),)),

@@ -17,6 +17,8 @@ from dpr_tiny_retriever.training.dual_encoder_model import PairModel
 from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
 from dpr_tiny_retriever.training.trainer import compiled_model
 
+pytestmark = pytest.mark.training
+
 SETTINGS = Settings(batch_size=7, hard_negatives=1, max_query_length=16, max_passage_length=32, dropout=0.0, steps=10)
 DISTILLING = dataclasses.replace(
     SETTINGS, match_weight=2, kl_weight=1, margin_weight=0.5, lexical_weight=0.3, queue=5, symmetric=True, topics=2

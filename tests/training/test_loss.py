@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from dpr_tiny_retriever.training import losses as loss
 
+pytestmark = pytest.mark.training
+
 SCORES = np.array([[2.0, 1.0, 0.5, 3.0], [0.0, 1.5, 2.5, -1.0]], np.float32)
 
 

@@ -14,6 +14,8 @@ from dpr_tiny_retriever.training import projection as projections
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
 
+pytestmark = pytest.mark.training
+
 COUNT, WIDE, NARROW = 200, 14, 8
 TEMPERATURE = 0.05
 

@@ -24,6 +24,8 @@ from dpr_tiny_retriever.training.callbacks import dev_score
 from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
 from dpr_tiny_retriever.training.trainer import WarmUp, compiled_model
 
+pytestmark = pytest.mark.training
+
 SETTINGS = Settings(
     epochs=3,
     batch_size=6,

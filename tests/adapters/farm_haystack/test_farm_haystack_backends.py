@@ -9,6 +9,8 @@ from haystack import Document, Pipeline
 
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
+pytestmark = [pytest.mark.farm_haystack, pytest.mark.tensorflow]
+
 
 @pytest.mark.parametrize("backend", ["numpy", "tensorflow"])
 def test_every_backend_gives_the_vectors_of_the_default(

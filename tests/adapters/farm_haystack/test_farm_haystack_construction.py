@@ -17,6 +17,8 @@ from haystack.nodes import DensePassageRetriever
 from dpr_tiny_retriever import ModelNotFoundError
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
+pytestmark = pytest.mark.farm_haystack
+
 OpenStore = Callable[..., FAISSDocumentStore]
 
 NOT_MIRRORED = {

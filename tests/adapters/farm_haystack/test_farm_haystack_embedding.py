@@ -12,6 +12,8 @@ from haystack import Document
 from dpr_tiny_retriever import DualEncoder, Passage
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
+pytestmark = pytest.mark.farm_haystack
+
 
 @pytest.fixture(scope="module")
 def core(pair_directory: Path) -> DualEncoder:

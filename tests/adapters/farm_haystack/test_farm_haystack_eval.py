@@ -18,6 +18,8 @@ from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 from dpr_tiny_retriever.evaluation import Dataset, Dense, evaluate, load_dataset
 
+pytestmark = [pytest.mark.farm_haystack, pytest.mark.evaluation]
+
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:

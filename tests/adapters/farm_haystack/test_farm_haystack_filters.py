@@ -8,7 +8,10 @@ from qdrant_haystack import QdrantDocumentStore
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
 # The store creates its collection with a call that the client has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:`recreate_collection` method is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.farm_haystack,
+    pytest.mark.filterwarnings("ignore:`recreate_collection` method is deprecated:DeprecationWarning"),
+]
 
 QUESTIONS = ["What is in a river?", "What is seen at night?"]
 

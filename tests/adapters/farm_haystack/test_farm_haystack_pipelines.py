@@ -17,6 +17,8 @@ from haystack.errors import HaystackError
 
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
+pytestmark = pytest.mark.farm_haystack
+
 OpenStore = Callable[..., FAISSDocumentStore]
 
 

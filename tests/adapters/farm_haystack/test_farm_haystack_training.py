@@ -14,6 +14,8 @@ from haystack.utils.early_stopping import EarlyStopping
 
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
+pytestmark = [pytest.mark.farm_haystack, pytest.mark.training]
+
 WORDS = "river city tower first query passage".split()
 
 

@@ -17,6 +17,8 @@ from haystack_checks import (
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
+pytestmark = pytest.mark.haystack
+
 
 def test_pipelines_index_and_answer_concurrent_questions(
     pair_directory: Path, documents: list[Document], questions: dict[str, str]

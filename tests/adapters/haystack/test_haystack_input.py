@@ -19,6 +19,8 @@ from haystack_checks import assert_same, vectors
 from dpr_tiny_retriever import ModelNotFoundError
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
+pytestmark = pytest.mark.haystack
+
 
 @pytest.mark.parametrize("text", [None, 3, b"bytes", ["who"], [Document(content="who")], {"text": "who"}])
 def test_only_a_str_is_a_query(text: Any, text_embedder: TinyDPRTextEmbedder) -> None:

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.haystack
+
 IMPORT = "import haystack_integrations.components.embedders.dpr_tiny"
 ERROR = "dpr_tiny_retriever.errors.MissingExtraError: the embedders need haystack-ai 2 or 3; "
 REMEDY = 'pip install "dpr-tiny-retriever[haystack]"'

@@ -9,6 +9,8 @@ from haystack_checks import answers, assert_same, in_memory_query_pipeline, inde
 from dpr_tiny_retriever import DualEncoder
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder
 
+pytestmark = pytest.mark.haystack
+
 
 def test_the_passage_that_answers_a_question_comes_first(
     minilm_directory: Path, documents: list[Document], questions: dict[str, str]

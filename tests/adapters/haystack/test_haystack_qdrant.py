@@ -16,6 +16,8 @@ from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder
 
+pytestmark = pytest.mark.haystack
+
 
 def qdrant(folder: Path, embedding_dim: int) -> QdrantDocumentStore:
     return QdrantDocumentStore(

@@ -14,6 +14,8 @@ from haystack_checks import answers, in_memory_query_pipeline, indexing_pipeline
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
+pytestmark = pytest.mark.haystack
+
 PACKAGE = "haystack_integrations.components.embedders.dpr_tiny"
 
 SHARED: dict[str, Any] = {

@@ -18,6 +18,8 @@ from dpr_tiny_retriever import DualEncoder, MissingExtraError, ModelNotFoundErro
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 from dpr_tiny_retriever.load_options import DEFAULTS
 
+pytestmark = pytest.mark.langchain
+
 TEXTS = ["Tides | The sea rises and falls.", "Concrete is hard.", "", "Bees | honey | wax", "a" * 2000]
 
 

@@ -13,6 +13,8 @@ from langchain_core.documents import Document
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
 
+pytestmark = pytest.mark.langchain_legacy
+
 
 def save_and_load(folder: Path, embeddings: TinyDPREmbeddings, documents: list[Document]) -> FAISS:
     FAISS.from_documents(documents, embeddings, distance_strategy=DistanceStrategy.MAX_INNER_PRODUCT).save_local(

@@ -13,6 +13,8 @@ from huggingface_hub import constants
 from dpr_tiny_retriever import ModelNotFoundError
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 
+pytestmark = pytest.mark.langchain
+
 
 @pytest.fixture
 def hub_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str | None]]]:

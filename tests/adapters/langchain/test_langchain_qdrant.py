@@ -12,6 +12,8 @@ from qdrant_client.models import Distance
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
 
+pytestmark = pytest.mark.langchain_modern
+
 
 def write(folder: Path, embeddings: TinyDPREmbeddings, documents: list[Document]) -> None:
     store = QdrantVectorStore.from_documents(

@@ -14,6 +14,8 @@ from langchain_core.vectorstores import InMemoryVectorStore
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
 
+pytestmark = pytest.mark.langchain
+
 
 @pytest.fixture
 def store(minilm: TinyDPREmbeddings, documents: list[Document], separator: str) -> InMemoryVectorStore:

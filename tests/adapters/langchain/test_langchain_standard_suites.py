@@ -11,6 +11,8 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 
+pytestmark = pytest.mark.langchain_modern
+
 
 class Configuration:
     """Which class the suites test, and on which model."""

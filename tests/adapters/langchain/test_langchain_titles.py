@@ -12,6 +12,8 @@ from langchain_core.documents import Document
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
 
+pytestmark = pytest.mark.langchain
+
 # A small alphabet, so that separators overlap titles and texts in every way.
 letters = st.text("a|: ", max_size=6)
 separators = st.text("a|: ", min_size=1, max_size=3)

@@ -1,0 +1,84 @@
+"""Which test modules run in which session: a module names what it needs in its `pytestmark`, a session what it has.
+
+A module without a marker needs the base installation alone, and runs in the sessions that have nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import NamedTuple
+
+#: The distribution that shows that an installation has what a marker asks for.
+NEEDS = {
+    "evaluation": "ir-measures",
+    "farm_haystack": "farm-haystack",
+    "haystack": "haystack-ai",
+    "interop": "sentence-transformers",
+    "langchain": "langchain-core",
+    "langchain_legacy": "langchain-community",
+    "langchain_modern": "langchain-tests",
+    "parity": "tf-keras",
+    "tensorflow": "tensorflow",
+    "training": "tensorboard",
+    "transformers": "transformers",
+}
+
+#: Markers of modules that need the base alone, and run a second time in a session with more than that.
+ALSO = {"also_modern": "modern", "also_legacy": "legacy"}
+
+
+class Session(NamedTuple):
+    """A set of libraries that is tested."""
+
+    has: frozenset[str] = frozenset()
+    #: Of the modules whose needs are met, those that need one of these are run; without any, those that need nothing.
+    runs: frozenset[str] = frozenset()
+
+
+_MODERN = frozenset(NEEDS) - {"farm_haystack", "interop", "langchain_legacy", "parity"}
+_LEGACY = frozenset({"evaluation", "farm_haystack", "langchain", "langchain_legacy", "tensorflow", "training"})
+
+SESSIONS = {
+    "light": Session(),
+    "lowest": Session(),
+    "modern": Session(has=_MODERN, runs=_MODERN),
+    "legacy": Session(has=_LEGACY, runs=frozenset({"farm_haystack", "langchain", "langchain_legacy"})),
+    "parity": Session(has=_LEGACY | {"parity"}, runs=frozenset({"parity"})),
+    "interop": Session(has=frozenset({"interop", "transformers"}), runs=frozenset({"interop"})),
+}
+
+
+@cache
+def markers_of(path: Path) -> frozenset[str]:
+    """The markers that a test module gives all its tests, read without importing it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+            names = {part.attr for part in ast.walk(node.value) if isinstance(part, ast.Attribute)}
+            return frozenset(names & (NEEDS.keys() | ALSO.keys()))
+    return frozenset()
+
+
+def runs_in(name: str, path: Path) -> bool:
+    """Whether the session of that name runs a test module."""
+    session, markers = SESSIONS[name], markers_of(path)
+    needs = markers & NEEDS.keys()
+    if any(ALSO.get(marker) == name for marker in markers):
+        return True
+    return needs <= session.has and (bool(needs & session.runs) if session.runs else not needs)
+
+
+def can_run_here(path: Path) -> bool:
+    """Whether what a test module needs is installed."""
+    return all(_is_installed(NEEDS[marker]) for marker in markers_of(path) & NEEDS.keys())
+
+
+@cache
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
