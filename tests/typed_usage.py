@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import haystack
 import numpy as np
+from haystack.utils import Secret
+from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
 from dpr_tiny_retriever import CheckpointError, DualEncoder, Encoder, MissingExtraError, ModelNotFoundError, Passage
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 from dpr_tiny_retriever.load_options import LoadOptions
+from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
 pair = DualEncoder.from_pretrained()
 pair = DualEncoder.from_pretrained("nlpconnect-L2", revision="main", token="hf_...", local_files_only=True)
@@ -55,6 +60,22 @@ assert_type(encoder.max_length, int)
 assert_type(encoder.with_max_length(64), Encoder)
 DualEncoder(encoder, encoder)
 
+embeddings = TinyDPREmbeddings()
+embeddings = TinyDPREmbeddings("pair", title_separator=" | ", batch_size=8, show_progress=False)
+embeddings = TinyDPREmbeddings(Path("pair"), backend="native", threads=2, precision="float32", device=None)
+embeddings = TinyDPREmbeddings(query_model="query", passage_model="passage", max_query_length=32, **options)
+langchain_embeddings: Embeddings = embeddings
+assert_type(embeddings.encoder, DualEncoder)
+assert_type(embeddings.embed_query("a query"), list[float])
+assert_type(embeddings.embed_documents(["title | text"]), list[list[float]])
+
+text_embedder = TinyDPRTextEmbedder("pair", backend="numpy", threads=1, device="/CPU:0", precision="float32")
+text_embedder = TinyDPRTextEmbedder(token=Secret.from_env_var("HF_TOKEN"), normalize_embeddings=True)
+assert_type(text_embedder.run("a query"), dict[str, list[float]])
+document_embedder = TinyDPRDocumentEmbedder(Path("pair"), "name", backend="tensorflow", threads=None, batch_size=8)
+assert_type(document_embedder.embedding_dim, int)
+assert_type(document_embedder.run([haystack.Document(content="text")]), dict[str, list[haystack.Document]])
+
 errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, MissingExtraError)
 
 # What must not pass: an ignored error that does not occur is itself an error.
@@ -67,5 +88,10 @@ Encoder.from_pretrained("pair", side="document")  # type: ignore[arg-type]
 pair.encode_queries([b"bytes"])  # type: ignore[list-item]
 pair.encode_queries([("title", "text")])  # type: ignore[list-item]
 pair.encode_passages([1])  # type: ignore[list-item]
+TinyDPREmbeddings("pair", backend="torch")  # type: ignore[arg-type]
+TinyDPREmbeddings("pair", encode_kwargs={})  # type: ignore[call-arg]
+TinyDPRTextEmbedder("pair", threads="2")  # type: ignore[arg-type]
+TinyDPRTextEmbedder("pair", title_meta_field="name")  # type: ignore[call-arg]
+TinyDPRDocumentEmbedder("pair", token="hf_...")  # type: ignore[arg-type]
 Passage("title")  # type: ignore[call-arg]
 Passage("title", "text").text = "other"  # type: ignore[misc]
