@@ -18,13 +18,13 @@ try:
     from haystack.nodes.retriever.dense import DenseRetriever  # type: ignore[import-not-found]
     from haystack.schema import Document, FilterType  # type: ignore[import-not-found]
 except ImportError as error:
-    found = "found none:"
+    installed = "none:"
     with suppress(PackageNotFoundError):
-        found = f"found haystack-ai {version('haystack-ai')}, which excludes it: uninstall that, then"
-    if found == "found none:" and (error.name or "").split(".")[0] != "haystack":
-        raise  # farm-haystack is installed, and a library that it needs is not
+        installed = f"haystack-ai {version('haystack-ai')}, which excludes it: uninstall that, then"
+    if installed == "none:" and (error.name or "").split(".")[0] != "haystack":
+        raise  # farm-haystack is installed, but a library that it needs is not
     raise MissingExtraError(
-        f'TinyDPRRetriever needs farm-haystack 1.26; {found} pip install "dpr-tiny-retriever[farm-haystack]"'
+        f'TinyDPRRetriever needs farm-haystack 1.26; found {installed} pip install "dpr-tiny-retriever[farm-haystack]"'
     ) from error
 
 from dpr_tiny_retriever.adapters.farm_haystack_checks import as_passage, check_choices, check_document_store, positive

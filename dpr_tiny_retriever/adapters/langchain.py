@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import dpr_tiny_retriever
+from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.errors import MissingExtraError
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.passage import as_passages
@@ -26,7 +26,6 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from dpr_tiny_retriever import DualEncoder
     from dpr_tiny_retriever.types import Model
 
 __all__ = ["TinyDPREmbeddings", "join_titles", "split_titles"]
@@ -71,7 +70,7 @@ class TinyDPREmbeddings(Embeddings):
         self.title_separator = title_separator
         self.batch_size = batch_size
         self.show_progress = show_progress
-        self.encoder = dpr_tiny_retriever.DualEncoder.from_pretrained(
+        self.encoder = DualEncoder.from_pretrained(
             model,
             query_model=query_model,
             passage_model=passage_model,

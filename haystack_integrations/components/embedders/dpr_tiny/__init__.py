@@ -5,14 +5,14 @@ from importlib.metadata import PackageNotFoundError, version
 from dpr_tiny_retriever import MissingExtraError
 
 try:
-    from haystack import component  # noqa: F401  farm-haystack installs a package haystack that has none
+    from haystack import component  # noqa: F401  farm-haystack's package haystack has no such name
 except ImportError as error:
     try:
-        found = f"farm-haystack {version('farm-haystack')}, which has the same import name: uninstall it, then"
+        installed = f"farm-haystack {version('farm-haystack')}, which has the same import name: uninstall it, then"
     except PackageNotFoundError:
-        found = "none:"
+        installed = "none:"
     raise MissingExtraError(
-        f'the embedders need haystack-ai 2 or 3; found {found} pip install "dpr-tiny-retriever[haystack]"'
+        f'the embedders need haystack-ai 2 or 3; found {installed} pip install "dpr-tiny-retriever[haystack]"'
     ) from error
 
 from haystack_integrations.components.embedders.dpr_tiny.document_embedder import TinyDPRDocumentEmbedder

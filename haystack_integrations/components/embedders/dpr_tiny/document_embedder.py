@@ -14,14 +14,14 @@ from haystack_integrations.components.embedders.dpr_tiny.embedder import TinyDPR
 class TinyDPRDocumentEmbedder(TinyDPREmbedder):
     """Embeds documents with the passage encoder of a pair, for a document store.
 
-    Title and text reach the model as a sentence pair, as it was trained. The parameters are those of
+    Title and text reach the model as a sentence pair, as in training. The parameters are those of
     TinyDPREmbedder, and
 
-    title_meta_field: the meta field that holds a document's title; None embeds no title. A document whose
-        field is missing, None or "" has no title, and its text is embedded alone.
-    meta_fields_to_embed: further meta fields, put before the content in this order; a field that is missing
-        or None is left out. The title's field needs no mention here, and is not embedded twice.
-    embedding_separator: stands between those fields and the content.
+    title_meta_field: the meta field that holds a document's title; None embeds no title. If the field is missing,
+        None or "", only the text is embedded.
+    meta_fields_to_embed: further meta fields, put before the content in this order; a missing field or None is
+        skipped. The title's field need not be listed, and is not embedded twice.
+    embedding_separator: the text between those fields and the content.
     batch_size: most documents at once; None: as many as their lengths suggest.
     """
 
@@ -34,7 +34,7 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        TinyDPREmbedder.__post_init__(self)  # super() is of no use in a class that @component makes anew
+        TinyDPREmbedder.__post_init__(self)  # not super(): @component replaces this class by a new one
         if isinstance(self.meta_fields_to_embed, str):
             raise TypeError(
                 f"meta_fields_to_embed is the str {self.meta_fields_to_embed!r}; expected a list of names: "
@@ -45,8 +45,8 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
         """Embed documents: {"documents": copies in the same order, each with its embedding}.
 
-        The documents given are not changed. Raises TypeError for anything but a list of documents, or for a
-        title that is no str; ValueError for a document without text. Nothing is encoded then.
+        The originals are not changed. Raises, before anything is encoded, TypeError for anything but a list of
+        documents or for a title that is not a str, and ValueError for a document without text.
         """
         if not isinstance(documents, list):
             raise _wrong_input(f"documents is a {type(documents).__name__}")
@@ -63,7 +63,7 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
-        """As run(), in a thread, so that the event loop goes on."""
+        """As run(), in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, documents)
 
     def _passage(self, document: Document) -> Passage:
@@ -79,18 +79,18 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
             parts.append(document.content)
         if not parts:
             raise ValueError(
-                f"document {document.id} has no text: its content is None; expected a str: leave out "
-                "documents that are images or tables, or turn them into text first"
+                f"document {document.id} has no text: its content is None; expected a str: leave out images "
+                "and tables, or turn them into text first"
             )
         return Passage(title, self.prefix + self.embedding_separator.join(parts) + self.suffix)
 
 
-# @component replaces it by one that tells the sockets, and neither model nor backend.
+# @component sets a repr of its own, which tells neither model nor backend.
 TinyDPRDocumentEmbedder.__repr__ = TinyDPREmbedder.__repr__  # type: ignore[method-assign]
 
 
-def _wrong_input(found: str) -> TypeError:
+def _wrong_input(problem: str) -> TypeError:
     return TypeError(
-        f"TinyDPRDocumentEmbedder embeds a list of haystack Documents, but {found}; "
+        f"TinyDPRDocumentEmbedder embeds a list of haystack Documents, but {problem}; "
         "for a single str use TinyDPRTextEmbedder"
     )

@@ -1,20 +1,18 @@
-"""What the two embedders share: parameters, loading of one encoder, serialisation."""
+"""The common part of the two embedders: parameters, loading one encoder, serialisation."""
 
 import asyncio
 import os
 from dataclasses import KW_ONLY, dataclass, fields
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from haystack import default_from_dict, default_to_dict
 from haystack.utils import Secret
 from haystack.utils.auth import deserialize_secrets_inplace
 
+from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options
 from dpr_tiny_retriever.types import BackendName, Pooling, Precision, Side
-
-if TYPE_CHECKING:
-    from dpr_tiny_retriever import Encoder
 
 _Embedder = TypeVar("_Embedder", bound="TinyDPREmbedder")
 
@@ -78,15 +76,15 @@ class TinyDPREmbedder:
 
     @property
     def embedding_dim(self) -> int:
-        """Length of the vectors, as a document store wants to know it; loads the model."""
+        """The width of the vectors, which document stores ask for; loads the model."""
         return self._load().embedding_dim
 
     def warm_up(self) -> None:
-        """Load the model and whatever else a first run has to wait for; run() loads it too. Any thread may call it."""
+        """Load the model and do all other work of a first run; run() does the same. Any thread may call it."""
         self._load().warm_up(bulk=self.side == "passage")
 
     async def warm_up_async(self) -> None:
-        """Load the model without holding up the event loop."""
+        """Load the model without blocking the event loop."""
         await asyncio.to_thread(self.warm_up)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,17 +98,15 @@ class TinyDPREmbedder:
 
     @classmethod
     def from_dict(cls: type[_Embedder], data: dict[str, Any]) -> _Embedder:
-        """The component that to_dict described; data stays as it is."""
+        """The component that to_dict described; data is not changed."""
         parameters = dict(data.get("init_parameters", {}))
         deserialize_secrets_inplace(parameters, ["token"])
         return default_from_dict(cls, {**data, "init_parameters": parameters})
 
-    def _load(self) -> "Encoder":
+    def _load(self) -> Encoder:
         if self._encoder is None:
             with _loading:
                 if self._encoder is None:
-                    from dpr_tiny_retriever import Encoder
-
                     options = self._load_options(self.token.resolve_value() if self.token else None)
                     self._encoder = Encoder.from_pretrained(
                         self.model, side=self.side, max_length=self.max_length, **options

@@ -36,9 +36,9 @@ class TinyDPRTextEmbedder(TinyDPREmbedder):
 
     @component.output_types(embedding=list[float])
     async def run_async(self, text: str) -> dict[str, list[float]]:
-        """As run(), in a thread, so that the event loop goes on."""
+        """As run(), in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, text)
 
 
-# @component replaces it by one that tells the sockets, and neither model nor backend.
+# @component sets a repr of its own, which tells neither model nor backend.
 TinyDPRTextEmbedder.__repr__ = TinyDPREmbedder.__repr__  # type: ignore[method-assign]
