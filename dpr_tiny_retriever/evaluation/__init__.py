@@ -1,6 +1,6 @@
 """Evaluation of retrieval as published: data sets, exact search, measures, baselines, reports.
 
-Needs the extra `eval`. Names are imported when first used, so that importing this costs nothing.
+Needs the extra `eval`. Names are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -14,18 +14,13 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.data.datasets import Dataset, load_dataset
     from dpr_tiny_retriever.data.passage_store import PassageStore
     from dpr_tiny_retriever.data.records import DataError
+    from dpr_tiny_retriever.evaluation.failures import Failure, worst_queries
     from dpr_tiny_retriever.evaluation.measures import measure
     from dpr_tiny_retriever.evaluation.model_index import write_card
     from dpr_tiny_retriever.evaluation.plot import write_plot
-    from dpr_tiny_retriever.evaluation.report import (
-        as_json,
-        as_markdown,
-        print_report,
-        worst,
-        write_results,
-        write_run_files,
-    )
+    from dpr_tiny_retriever.evaluation.report import as_json, as_markdown, print_report, write_results
     from dpr_tiny_retriever.evaluation.run import Evaluation, Result, evaluate
+    from dpr_tiny_retriever.evaluation.trec_files import write_run_files
     from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
     from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, approximate_search, exact_search
     from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, Retriever
@@ -41,7 +36,9 @@ __getattr__, __dir__ = lazy_exports(
         "evaluation.measures": ("measure",),
         "evaluation.plot": ("write_plot",),
         "data.records": ("DataError",),
-        "evaluation.report": ("as_json", "as_markdown", "print_report", "worst", "write_results", "write_run_files"),
+        "evaluation.report": ("as_json", "as_markdown", "print_report", "write_results"),
+        "evaluation.failures": ("Failure", "worst_queries"),
+        "evaluation.trec_files": ("write_run_files",),
         "evaluation.run": ("Evaluation", "Result", "evaluate"),
         "retrieval.nearest_neighbours": ("Hits", "approximate_search", "exact_search"),
         "retrieval.retrievers": ("BM25", "Dense", "Retriever"),
@@ -56,6 +53,7 @@ __all__ = [
     "Dense",
     "EmbeddingCache",
     "Evaluation",
+    "Failure",
     "Hits",
     "PassageStore",
     "Result",
@@ -69,7 +67,7 @@ __all__ = [
     "load_dataset",
     "measure",
     "print_report",
-    "worst",
+    "worst_queries",
     "write_card",
     "write_plot",
     "write_results",

@@ -79,10 +79,10 @@ def test_models_baselines_and_all_files(tmp_path: Path, minilm_directory: Path, 
         "runs/random.trec",
     ]
     record = json.loads((out / "results.json").read_text())
-    names = [system["name"] for system in record["systems"]]
+    names = [result["name"] for result in record["results"]]
     fused = [f"{name} + BM25{how}" for name in ("MiniLM", "random") for how in ("", ", blended")]
     assert names == ["BM25", "MiniLM", "random", *fused]
-    assert record["systems"][1]["measures"]["hit@5"] == 1
+    assert record["results"][1]["measures"]["hit@5"] == 1
     assert "Worst queries of random" in shown.stdout
     assert "so no figures for k = 20, 50, 100, 1000" in shown.stdout
 
@@ -101,7 +101,7 @@ def test_models_baselines_and_all_files(tmp_path: Path, minilm_directory: Path, 
 
 
 def measures(folder: Path) -> dict[str, float]:
-    (system,) = json.loads((folder / "results.json").read_text())["systems"]
+    (system,) = json.loads((folder / "results.json").read_text())["results"]
     found: dict[str, float] = system["measures"]
     return found
 

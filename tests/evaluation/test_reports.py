@@ -25,7 +25,7 @@ from dpr_tiny_retriever.evaluation import (
     load_dataset,
     measure,
     print_report,
-    worst,
+    worst_queries,
     write_card,
     write_plot,
     write_results,
@@ -81,8 +81,8 @@ def test_recall_is_shown_where_it_differs_from_hit(evaluation: Evaluation) -> No
 
 def test_failures_come_worst_first_with_what_was_found_instead(evaluation: Evaluation) -> None:
     good, bad = evaluation.results
-    assert worst(evaluation, good, 5) == []
-    failures = worst(evaluation, bad, 2)
+    assert worst_queries(evaluation, good, 5) == []
+    failures = worst_queries(evaluation, bad, 2)
     assert [(failure.query_id, failure.rank) for failure in failures] == [("q3", None), ("q1", 3)]
     assert failures[0].query == "How many strings does a violin have?"
     assert failures[0].expected.startswith("Violin: A violin has four strings")
@@ -98,7 +98,7 @@ def test_failures_of_answers_name_the_answers(tmp_path: Path) -> None:
     folder = write_library(tmp_path)
     write_text(folder / "answers.json", json.dumps({"q0": ["lighthouse"], "q4": ["a hundred", "seven"]}))
     evaluation = evaluate(load_dataset(folder, protocol="answers"), [BM25()])
-    (failure,) = worst(evaluation, evaluation.results[0], 5)
+    (failure,) = worst_queries(evaluation, evaluation.results[0], 5)
     assert (failure.query_id, failure.rank, failure.expected) == ("q4", None, "a hundred or seven")
     assert failure.found[0].startswith("Violin")
 
@@ -117,8 +117,8 @@ def test_json_and_markdown_files(evaluation: Evaluation, tmp_path: Path) -> None
     record = json.loads(paths[0].read_text())
     assert record["command"] == "dpr-tiny evaluate --data x"
     assert (record["dataset"], record["queries"], record["passages"]) == ("library", 4, 12)
-    assert record["systems"][1]["measures"]["hit@5"] == 0.75
-    assert record["systems"][1]["failures"][0]["rank"] is None
+    assert record["results"][1]["measures"]["hit@5"] == 0.75
+    assert record["results"][1]["failures"][0]["rank"] is None
     assert {name: value for name, value in record.items() if name != "command"} == as_json(evaluation, failures=1)
     text = paths[1].read_text()
     assert text.startswith(as_markdown(evaluation))
