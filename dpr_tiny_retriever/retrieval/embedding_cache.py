@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,29 +20,35 @@ import numpy as np
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.passage_store import PassageStore, UniquePassages, blocks
 from dpr_tiny_retriever.progress import progress_bar
+from dpr_tiny_retriever.types import Vectors
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
     from dpr_tiny_retriever.encoder import Encoder
-from dpr_tiny_retriever.types import Vectors
+
+logger = logging.getLogger(__name__)
 
 SHARD_SIZE = 2048  # passages: what a kill loses at most
 
 
 class EmbeddingCache:
-    """Encodes queries and corpora through a folder of shards; with no folder, nothing is kept."""
+    """Encodes queries and corpora through a folder of shards.
+
+    With no folder nothing is kept. A folder that cannot be written to costs a warning, not the vectors.
+    """
 
     def __init__(self, directory: Path | None, *, shard_size: int = SHARD_SIZE) -> None:
         self.directory = directory
         self.shard_size = shard_size
+        self._is_writable = True
 
     def queries(self, encoder: DualEncoder, queries: list[str], *, batch_size: int | None = None) -> Vectors:
-        """Vectors [q, dim] of the queries."""
+        """Return the vectors [q, dim] of the queries."""
         folder = self._folder(encoder.query_encoder)
         vectors = np.empty((len(queries), encoder.embedding_dim), np.float32)
         for part in blocks(len(queries), self.shard_size):
             content = "\0".join(f"{len(query)} {query}" for query in queries[part]).encode()
-            vectors[part] = _shard(
+            vectors[part] = self._load_or_encode(
                 folder,
                 "query-" + hashlib.blake2b(content, digest_size=16).hexdigest(),
                 (part.stop - part.start, encoder.embedding_dim),
@@ -58,13 +65,13 @@ class EmbeddingCache:
         batch_size: int | None = None,
         show_progress: bool = False,
     ) -> Vectors:
-        """Vectors [u, dim] of the distinct passages of a corpus."""
+        """Return the vectors [u, dim] of the distinct passages of a corpus."""
         folder = self._folder(encoder.passage_encoder)
         vectors = np.empty((len(distinct.first), encoder.embedding_dim), np.float32)
         with progress_bar(total=len(vectors), unit=" passages", show_progress=show_progress) as progress:
             for part in _shards(distinct, corpus.parts(), self.shard_size):
                 rows = distinct.first[part]
-                vectors[part] = _shard(
+                vectors[part] = self._load_or_encode(
                     folder,
                     "passage-" + corpus.digest(rows),
                     (len(rows), encoder.embedding_dim),
@@ -81,6 +88,28 @@ class EmbeddingCache:
     def _folder(self, encoder: Encoder) -> Path | None:
         return None if self.directory is None else self.directory / encoder.fingerprint()
 
+    def _load_or_encode(
+        self, folder: Path | None, name: str, shape: tuple[int, int], encode: Callable[[], Vectors]
+    ) -> Vectors:
+        if folder is None:
+            return encode()
+        path = folder / f"{name}.npy"
+        try:
+            vectors: Vectors = np.load(path, allow_pickle=False)
+            if vectors.shape == shape and vectors.dtype == np.float32:
+                return vectors
+        except (OSError, ValueError, EOFError):
+            pass  # missing, or damaged by something else: encoded again below
+        vectors = encode()
+        if self._is_writable:
+            try:
+                with replaced_file(path) as part, part.open("wb") as file:
+                    np.save(file, vectors)
+            except OSError as error:
+                self._is_writable = False
+                logger.warning("embeddings are not cached in %s: %s", self.directory, error)
+        return vectors
+
 
 def _shards(distinct: UniquePassages, part_starts: list[int], size: int) -> Iterator[slice]:
     """Slices of the distinct passages that cross no boundary between the corpus's files."""
@@ -88,19 +117,3 @@ def _shards(distinct: UniquePassages, part_starts: list[int], size: int) -> Iter
     for start, stop in itertools.pairwise(bounds):
         for part in blocks(stop - start, size):
             yield slice(start + part.start, start + part.stop)
-
-
-def _shard(folder: Path | None, name: str, shape: tuple[int, int], encode: Callable[[], Vectors]) -> Vectors:
-    if folder is None:
-        return encode()
-    path = folder / f"{name}.npy"
-    try:
-        vectors: Vectors = np.load(path, allow_pickle=False)
-        if vectors.shape == shape and vectors.dtype == np.float32:
-            return vectors
-    except (OSError, ValueError, EOFError):
-        pass  # not there, or damaged by what is not ours: made anew below
-    vectors = encode()
-    with replaced_file(path) as part, part.open("wb") as file:
-        np.save(file, vectors)
-    return vectors

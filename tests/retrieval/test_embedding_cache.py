@@ -127,6 +127,19 @@ def test_a_damaged_shard_is_made_anew(tmp_path: Path, encoder: DualEncoder) -> N
     assert count in (12, 16)
 
 
+def test_a_folder_that_cannot_be_written_to_costs_one_warning(
+    tmp_path: Path, encoder: DualEncoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder can be made below a file")
+    cache = EmbeddingCache(tmp_path / "file" / "cache", shard_size=4)
+    vectors, count = encoded(cache, encoder, corpus_of(PASSAGES))
+    uncached, expected = encoded(EmbeddingCache(None, shard_size=4), encoder, corpus_of(PASSAGES))
+    assert count == expected
+    np.testing.assert_array_equal(vectors, uncached)
+    [message] = caplog.messages
+    assert message.startswith(f"embeddings are not cached in {tmp_path / 'file' / 'cache'}: ")
+
+
 RUN = """
 import sys
 from pathlib import Path
