@@ -1,51 +1,26 @@
-"""JSON files with errors that name them, and files and folders that are replaced whole or not at all."""
+"""Files and folders that are replaced whole or not at all, even where the process is killed."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
-from dpr_tiny_retriever.errors import CheckpointError
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
-
-Kind = TypeVar("Kind", dict[str, Any], list[Any])
-
-
-def read_json(path: Path, kind: type[Kind], *, missing: Kind | None = None) -> Kind:
-    """Read a JSON object or list; a file that is not there gives `missing`, or an error where it is None."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if missing is not None:
-            return missing
-        raise CheckpointError(f"{path} is missing; expected the file as its model was saved") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not valid JSON ({error}); expected the file as its model was saved") from error
-    if not isinstance(found, kind):
-        raise CheckpointError(f"{path}: found a {type(found).__name__}; expected a {kind.__name__}")
-    return found
-
-
-def write_json(path: Path, record: object) -> None:
-    """Write a JSON file, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
+RENAME_SWAP = 2  # macOS: sys/stdio.h
 
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to; at the end what stands there takes the place of `path` in one step.
+    """Yield a temporary path and atomically rename it to `path` on success.
 
-    Where it comes to no end, or the process is killed, the former file stays as it is.
+    On an error or a kill the old file is untouched.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,81 +34,103 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(directory: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; at the end it takes the place of `directory` in one step.
+    """Yield an empty folder to fill, which takes the place of `directory` on success.
 
-    A crash leaves the former folder or the new one, never a mixture (outside Linux, for an instant, neither).
-    What a former folder holds and the new one does not is kept.
+    What only the old folder holds is kept. On an error or a kill there is either the old folder or the new one, never
+    a mixture. Two exceptions: where the system cannot exchange two folders (Windows), a kill may leave neither; and
+    where the working directory is inside `directory`, its entries are replaced one by one.
     """
-    directory = directory.expanduser().resolve()
+    directory = _absolute(directory)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"{directory} is a file; expected a folder, or a path where one can be made")
     if os.path.ismount(directory):
         raise OSError(f"{directory} is a mount point, which cannot be replaced; expected a folder inside it")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its goal and not in a system folder: only within one file system a folder can change its name.
-    workplace = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    # Beside the target, not in the system's folder for temporary files: a folder can be renamed only within its
+    # file system.
+    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        new = workplace / "new"
+        new = scratch / "new"
         new.mkdir()
         yield new
         for path in new.rglob("*"):
             if path.is_file():
                 _flush(path)
-        if directory.exists():
-            _carry_over(directory, new)
-            _exchange(new, directory)
-        else:
-            new.replace(directory)
+        _take_place(new, directory)
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _carry_over(former: Path, new: Path) -> None:
-    """Let new hold too what only the former folder holds, without moving it: former stays whole."""
-    replaced = {path.name for path in new.iterdir()}
-    for kept in former.iterdir():
-        if kept.name in replaced:
-            continue
-        if kept.is_dir() and not kept.is_symlink():
-            shutil.copytree(kept, new / kept.name, symlinks=True, copy_function=_link)
+def exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step; False where the system cannot. Python has no function for it."""
+    try:
+        if sys.platform == "darwin":
+            failed = ctypes.CDLL(None).renamex_np(os.fsencode(one), os.fsencode(other), RENAME_SWAP)
         else:
-            _link(kept, new / kept.name)
-    shutil.copystat(former, new)
+            failed = ctypes.CDLL(None).renameat2(
+                AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE
+            )
+    except (AttributeError, OSError, TypeError):  # a C library without the call; Windows
+        return False
+    return not failed
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    """Give a file a second name, or copy it where the file system cannot."""
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name, or copy it where that is impossible, as between two file systems."""
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:
+    except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _exchange(new: Path, directory: Path) -> None:
-    """Let two folders change places: in one step where the system can, else in two."""
-    here = Path.cwd()
-    if not _exchanged_at_once(new, directory):
-        former = new.with_name("former")
-        directory.replace(former)
-        try:
-            new.replace(directory)
-        except OSError:
-            former.replace(directory)
-            raise
-    if here.is_relative_to(directory):
-        os.chdir(here)  # else a process that stands in the former folder would stand nowhere
+def _take_place(new: Path, old: Path) -> None:
+    """Put a folder or file in the place of another, which may not exist."""
+    if not old.is_dir() or not new.is_dir():
+        new.replace(old)
+    elif _contains_working_directory(old):
+        # A process must not lose the folder that it stands in.
+        for entry in new.iterdir():
+            _take_place(entry, old / entry.name)
+    else:
+        _carry_over(old, new)
+        if not exchange(new, old):
+            aside = new.with_name(f"{new.name}.old")
+            old.replace(aside)
+            try:
+                new.replace(old)
+            except OSError:
+                aside.replace(old)
+                raise
 
 
-def _exchanged_at_once(one: Path, other: Path) -> bool:
-    """Exchange two names by Linux's renameat2, which Python lacks; False where it is not to be had."""
+def _contains_working_directory(folder: Path) -> bool:
     try:
-        call = ctypes.CDLL(None).renameat2
-    except (AttributeError, TypeError):  # macOS, Windows
+        return Path.cwd().is_relative_to(folder)
+    except FileNotFoundError:  # the working directory was removed
         return False
-    return not call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Give new, too, what only the old folder holds: by links, not by moving, since old must stay whole."""
+    replaced = {path.name for path in new.iterdir()}
+    for path in old.iterdir():
+        if path.name in replaced:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True, copy_function=link_or_copy)
+        else:
+            link_or_copy(path, new / path.name)
+    shutil.copystat(old, new)
+
+
+def _absolute(directory: Path) -> Path:
+    try:
+        return directory.expanduser().resolve()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{directory}: {error}; expected a path without ~") from error
 
 
 def _flush(path: Path) -> None:
-    """Force a file to disk before it, or its folder, gets its name: a power cut must not leave empty files."""
+    """Force a file to disk before it gets its final name: a power cut must not leave an empty file."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())

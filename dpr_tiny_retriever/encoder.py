@@ -17,10 +17,8 @@ import numpy as np
 
 from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.atomic_files import replaced_folder
-from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from dpr_tiny_retriever.checkpoints.hub import resolve
-from dpr_tiny_retriever.checkpoints.presets import DEFAULT_MAX_LENGTH
-from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
+from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoints, write_checkpoint
+from dpr_tiny_retriever.checkpoints.hub import local_folder, resolve
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
@@ -168,7 +166,7 @@ class Encoder:
         """A digest of all that decides the vectors: weights, configuration, tokenizer, length, precision, version."""
         digest = hashlib.blake2b(digest_size=16)
         stated = (__version__, self.config, self.max_length, self.tokenizer.text_segment, self._forward.precision)
-        digest.update(repr(stated).encode())
+        digest.update(repr((*stated, self.tokenizer.prompt)).encode())
         digest.update(self.tokenizer.tokenizer.to_str().encode())
         for array in tree_leaves(self.weights):
             digest.update(repr((array.shape, array.dtype.str)).encode())
@@ -183,14 +181,8 @@ class Encoder:
     def write_into(self, folder: Path) -> None:
         """Write this side's files into an existing folder."""
         write_checkpoint(
-            folder,
-            self.config,
-            self.weights,
-            max_length=self.max_length,
-            text_segment=self.tokenizer.text_segment,
-            similarity=self.similarity,
+            folder, Checkpoint(self.config, self.weights, self.tokenizer, self.max_length, self.similarity)
         )
-        save_tokenizer(self.tokenizer, folder, self.max_length)
 
     def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
         shown = (show_progress is not None or len(pairs) > _LONG_WORK) and is_bar_shown(show_progress)
@@ -252,36 +244,27 @@ def load_encoders(
         )
         for side, model in models.items()
     }
-    loaded: dict[Path, tuple[Checkpoint, Encoder]] = {}
+    checkpoints = read_checkpoints(sources, pooling=options["pooling"], normalize=options["normalize"])
+    loaded: dict[int, Encoder] = {}
     encoders: dict[Side, Encoder] = {}
-    for side, source in sources.items():
-        preset = source.preset
-        if source.directory not in loaded:
-            checkpoint = read_checkpoint(
-                source.directory,
-                pooling=options["pooling"] or (preset.pooling if preset else None),
-                normalize=options["normalize"],
-            )
-            segment = preset.text_segment if preset else checkpoint.text_segment
-            encoder = Encoder(
+    for side, checkpoint in checkpoints.items():
+        if id(checkpoint.weights) not in loaded:
+            loaded[id(checkpoint.weights)] = Encoder(
                 checkpoint.config,
                 checkpoint.weights,
-                load_tokenizer(source.directory, text_segment=1 if segment is None else segment),
-                max_length=checkpoint.config.max_position_embeddings,
-                similarity=(preset.similarity if preset else checkpoint.similarity)
-                or ("cosine" if checkpoint.config.normalize else "dot"),
+                checkpoint.tokenizer,
+                max_length=checkpoint.max_length,
+                similarity=checkpoint.similarity,
                 backend=options["backend"],
                 threads=options["threads"],
                 device=options["device"],
                 precision=options["precision"],
             )
-            loaded[source.directory] = checkpoint, encoder
-        checkpoint, encoder = loaded[source.directory]
         length = max_lengths[side]
-        if length is None:
-            stated = (preset.max_length(side) if preset else checkpoint.max_length) or DEFAULT_MAX_LENGTH[side]
-            length = min(stated, checkpoint.config.max_position_embeddings)
-        encoders[side] = encoder.with_max_length(length)
+        encoder = loaded[id(checkpoint.weights)]
+        twin = encoder.with_max_length(checkpoint.max_length if length is None else length)
+        twin.tokenizer = checkpoint.tokenizer  # with the side's own prompt
+        encoders[side] = twin
     return encoders
 
 
@@ -312,5 +295,5 @@ def absolute_model(model: Model) -> str | None:
     """A folder by a path that still names it from another working directory; anything else as it is."""
     if model is None:
         return None
-    path = Path(model).expanduser()
-    return str(path.absolute()) if path.is_dir() else str(model)
+    folder = local_folder(model)
+    return str(model) if folder is None else str(folder.absolute())

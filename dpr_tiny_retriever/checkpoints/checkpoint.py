@@ -1,110 +1,165 @@
-"""A model folder <-> configuration and weights.
+"""A model folder <-> configuration, weights and tokenizer.
 
-Reads model.safetensors and tf_model.h5 under any wrapper's prefix, of `bert` and `dpr` models, and the files
-that sentence-transformers puts beside them. Writes plain BERT in PyTorch naming with the same sidecar files.
+Reads `bert` and `dpr` models and the files that sentence-transformers puts beside them. Writes plain BERT in
+PyTorch's naming with the same files.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 
-from dpr_tiny_retriever.atomic_files import read_json, write_json
-from dpr_tiny_retriever.checkpoints.sentence_transformers import read_sidecars, write_sidecars
-from dpr_tiny_retriever.checkpoints.weights import read_tensors, write_safetensors
+from dpr_tiny_retriever.checkpoints.bert_tensors import assemble_weights, compare_shapes, split_weights
+from dpr_tiny_retriever.checkpoints.hub import Source
+from dpr_tiny_retriever.checkpoints.json_files import read_json, write_json
+from dpr_tiny_retriever.checkpoints.modules import Module, read_modules
+from dpr_tiny_retriever.checkpoints.presets import DEFAULT_MAX_LENGTH
+from dpr_tiny_retriever.checkpoints.sentence_transformers import MODEL_SETTINGS_FILE, Settings, read_settings
+from dpr_tiny_retriever.checkpoints.sentence_transformers_writer import write_settings
+from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
+from dpr_tiny_retriever.checkpoints.weights import SAFETENSORS_FILE, read_tensors, write_safetensors
 from dpr_tiny_retriever.errors import CheckpointError
-from dpr_tiny_retriever.model.config import ACTIVATIONS, BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm
-from dpr_tiny_retriever.types import Array, Pooling, Similarity
+from dpr_tiny_retriever.model.config import ACTIVATIONS, BertConfig, BertWeights
+from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
+from dpr_tiny_retriever.types import Array, Pooling, Side, Similarity
+
+#: Fields of BertConfig that stand in the files of sentence-transformers, not in config.json.
+SIDECAR_FIELDS = {"projection_dim", "pooling", "normalize"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a model folder holds; None stands for what its files do not say."""
+    """What a model folder holds for one side. The tokenizer has the side's prompt, the weights are float32 arrays."""
 
     config: BertConfig
     weights: BertWeights
-    max_length: int | None = None
-    text_segment: int | None = None
-    similarity: Similarity | None = None
+    tokenizer: PairTokenizer
+    max_length: int  # in tokens, special tokens included
+    similarity: Similarity
 
 
-def read_checkpoint(directory: Path, *, pooling: Pooling | None = None, normalize: bool | None = None) -> Checkpoint:
-    """Read a model folder; weights come as float32 arrays.
+def read_checkpoints(
+    sources: Mapping[Side, Source], *, pooling: Pooling | None = None, normalize: bool | None = None
+) -> dict[Side, Checkpoint]:
+    """Read the sides of a model; sides that are made of the same modules share one object of weights.
 
-    pooling and normalize replace what the folder says. Raises CheckpointError that lists every missing,
-    unexpected or misshapen tensor, or says why a file cannot be read.
+    pooling and normalize replace what the folders say. Raises CheckpointError that lists every missing, unexpected or
+    misshapen tensor, or says why a file cannot be used, and MissingExtraError where a tokenizer needs transformers.
     """
-    record = read_json(directory / "config.json", dict)
-    model_type = record.get("model_type", "bert")
-    if model_type not in ("bert", "dpr"):
-        raise CheckpointError(f"{directory}/config.json: model_type is {model_type!r}; expected 'bert' or 'dpr'")
-    sidecars = read_sidecars(directory)
-    tensors = read_tensors(directory) | sidecars.dense
-    if pooling is None:
-        has_pooler = model_type == "bert" and "pooler.dense.weight" in tensors
-        pooling = sidecars.pooling or ("pooler" if has_pooler else "cls")
-    if model_type == "bert":  # which states a projection, if it has one, as a module behind it
-        record["projection_dim"] = len(sidecars.dense.get("encode_proj.bias", ()))
-    config = _bert_config(
-        record,
-        directory / "config.json",
-        pooling=pooling,
-        normalize=sidecars.normalize if normalize is None else normalize,
-    )
-    return Checkpoint(
-        config,
-        _assemble(config, tensors, directory),
-        max_length=sidecars.max_length,
-        # A model that knows one segment only was trained with nothing else.
-        text_segment=record.get("text_segment") if config.type_vocab_size > 1 else 0,
-        similarity=sidecars.similarity,
-    )
+    read: dict[tuple[Module, ...], Checkpoint] = {}
+    checkpoints: dict[Side, Checkpoint] = {}
+    for side, source in sources.items():
+        source.require_settings(pooling)
+        modules = read_modules(source.directory, side)
+        settings = read_settings(source.directory, modules, side)
+        _check_prompt(settings, pooling, source.directory)
+        key = tuple(modules)
+        if key not in read:
+            read[key] = _read_model(source, modules, settings, pooling=pooling, normalize=normalize)
+        shared = read[key]
+        stated = source.preset.max_length(side) if source.preset else settings.max_length
+        length = min(stated or DEFAULT_MAX_LENGTH[side], shared.config.max_position_embeddings)
+        tokenizer = shared.tokenizer.with_prompt(settings.prompt)
+        checkpoints[side] = dataclasses.replace(shared, tokenizer=tokenizer, max_length=length)
+    return checkpoints
 
 
-def write_checkpoint(
-    directory: Path,
-    config: BertConfig,
-    weights: BertWeights,
-    *,
-    max_length: int,
-    text_segment: int,
-    similarity: Similarity,
-) -> None:
-    """Write config.json, model.safetensors and the sentence-transformers sidecars into an existing folder."""
+def write_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
+    """Write one side into an existing folder: configuration, weights, tokenizer, files of sentence-transformers."""
+    config = checkpoint.config
     fields = {field.name for field in dataclasses.fields(config)}
-    record = {name: getattr(config, name) for name in sorted(fields - _OURS)} | {
+    record = {name: getattr(config, name) for name in sorted(fields - SIDECAR_FIELDS)} | {
         "architectures": ["BertModel"],
         "model_type": "bert",
         "pad_token_id": 0,
         "position_embedding_type": "absolute",
-        "text_segment": text_segment,
+        "text_segment": checkpoint.tokenizer.text_segment,
     }
     write_json(directory / "config.json", record)
-    tensors = _take_apart(config, weights)
+    tensors = split_weights(config, checkpoint.weights)
     dense = {name: tensor for name, tensor in tensors.items() if name.startswith(("pooler.", "encode_proj."))}
-    inside = {name: tensor for name, tensor in tensors.items() if not name.startswith("encode_proj.")}
-    write_safetensors(directory / "model.safetensors", inside)
-    write_sidecars(
+    bert = {name: tensor for name, tensor in tensors.items() if not name.startswith("encode_proj.")}
+    write_safetensors(directory / SAFETENSORS_FILE, bert)
+    write_settings(
         directory,
-        width=config.hidden_size,
-        pooling=config.pooling,
-        normalize=config.normalize,
-        max_length=max_length,
-        similarity=similarity,
-        dense=dense,
+        config,
+        dense,
+        max_length=checkpoint.max_length,
+        similarity=checkpoint.similarity,
+        prompt=checkpoint.tokenizer.prompt,
+    )
+    save_tokenizer(checkpoint.tokenizer, directory, checkpoint.max_length)
+
+
+def _read_model(
+    source: Source, modules: list[Module], settings: Settings, *, pooling: Pooling | None, normalize: bool | None
+) -> Checkpoint:
+    """What the sides of one model share."""
+    folder = modules[0].folder
+    preset = source.preset
+    record = _read_config(folder / "config.json")
+    text_segment = preset.text_segment if preset else record.get("text_segment", 1)
+    if record.get("type_vocab_size", BertConfig.type_vocab_size) == 1:
+        text_segment = 0  # a model with one segment embedding was trained with segment id 0 only
+    tokenizer = load_tokenizer(folder, text_segment, lowercase=settings.lowercase)
+    tensors = read_tensors(folder) | settings.dense
+    is_bert = record.get("model_type", "bert") == "bert"
+    if is_bert:  # its projection, if it has one, is a Dense module
+        record["projection_dim"] = len(settings.dense.get("encode_proj.bias", ()))
+    has_pooler = is_bert and "pooler.dense.weight" in tensors
+    config = _bert_config(
+        record,
+        folder / "config.json",
+        pooling=pooling or (preset and preset.pooling) or settings.pooling or ("pooler" if has_pooler else "cls"),
+        normalize=settings.normalize if normalize is None else normalize,
+    )
+    compare_shapes(config, {name: tensor.shape for name, tensor in tensors.items()}, folder)
+    if settings.truncate_dim is not None and settings.truncate_dim < config.embedding_dim:
+        if settings.normalize and normalize is None:
+            raise CheckpointError(
+                f"{source.directory / MODEL_SETTINGS_FILE}: truncate_dim is {settings.truncate_dim} after a Normalize "
+                "module, which gives vectors of any length; expected normalize=True, for unit length after the "
+                "truncation, or normalize=False"
+            )
+        tensors |= _truncated_projection(tensors, config, settings.truncate_dim)
+        config = dataclasses.replace(config, projection_dim=settings.truncate_dim)
+    return Checkpoint(
+        config,
+        assemble_weights(config, tensors, folder),
+        tokenizer,
+        max_length=config.max_position_embeddings,
+        similarity=(preset and preset.similarity) or settings.similarity or ("cosine" if config.normalize else "dot"),
     )
 
 
-_OURS = {"projection_dim", "pooling", "normalize"}  # fields of BertConfig that stand in the sidecar files
+def _check_prompt(settings: Settings, pooling: Pooling | None, directory: Path) -> None:
+    if settings.prompt and not settings.include_prompt and pooling is None:
+        raise CheckpointError(
+            f"{directory}: include_prompt is false with the prompt {settings.prompt!r}: the pooling leaves out the "
+            "prompt's tokens; expected a model that includes them, or pooling='mean' or 'cls' for one over all tokens"
+        )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    record = read_json(path, dict)
+    model_type = record.get("model_type", "bert")
+    if model_type not in ("bert", "dpr"):
+        raise CheckpointError(f"{path}: model_type is {model_type!r}; expected 'bert' or 'dpr'")
+    code = record.get("auto_map")
+    if isinstance(code, dict) and "AutoModel" in code:
+        raise CheckpointError(
+            f"{path}: auto_map names code of the model's own ({code['AutoModel']}), which is never run; expected a BERT"
+        )
+    return record
 
 
 def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, normalize: bool) -> BertConfig:
-    """Take what BertConfig knows from config.json; CheckpointError where a value is none that it can have."""
+    """The fields of BertConfig in config.json; CheckpointError for a value that no BERT can have."""
     fields = [field.name for field in dataclasses.fields(BertConfig)]
     stated = {name: record[name] for name in fields if name in record}
 
@@ -115,128 +170,20 @@ def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, nor
     for name in stated.keys() - {"hidden_act", "layer_norm_eps"}:
         value, least = record[name], 0 if name == "projection_dim" else 1
         expect(name, type(value) is int and value >= least, f"a whole number of at least {least}")
-    expect("layer_norm_eps", isinstance(record.get("layer_norm_eps"), (int, float)), "a number")
-    expect("hidden_act", record.get("hidden_act") in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
+    expect("layer_norm_eps", type(record.get("layer_norm_eps")) in (int, float), "a number")
+    expect("hidden_act", isinstance(record.get("hidden_act"), str), f"one of {', '.join(ACTIVATIONS)}")
     expect("position_embedding_type", record.get("position_embedding_type") == "absolute", "'absolute'")
     expect("text_segment", record.get("text_segment") in (0, 1), "0 or 1")
-    config = BertConfig(**{**stated, "pooling": pooling, "normalize": normalize})
-    if config.hidden_size % config.num_attention_heads:
-        raise CheckpointError(
-            f"{path}: hidden_size {config.hidden_size} is no multiple of num_attention_heads "
-            f"{config.num_attention_heads}; expected the configuration that the weights were saved with"
-        )
-    return config
+    try:
+        return BertConfig(**{**stated, "pooling": pooling, "normalize": normalize})
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
-# The tensors of a BERT: one table, read in one direction and written in the other.
-
-
-class _Slot(NamedTuple):
-    """Where one of our tensors stands in PyTorch's naming; several names are joined along the last axis."""
-
-    names: tuple[str, ...]
-    shape: tuple[int, ...]  # of each named tensor as PyTorch holds it
-    transposed: bool = False
-
-
-def _layout(config: BertConfig) -> BertWeights:
-    """A BertWeights with a _Slot in the place of every tensor."""
-    width, wide = config.hidden_size, config.intermediate_size
-
-    def dense(out_features: int, in_features: int, *names: str) -> Dense:
-        weights = tuple(f"{name}.weight" for name in names)
-        biases = tuple(f"{name}.bias" for name in names)
-        kernel = _Slot(weights, (out_features, in_features), transposed=True)
-        return Dense(kernel, _Slot(biases, (out_features,)))
-
-    def norm(name: str) -> LayerNorm:
-        return LayerNorm(_Slot((f"{name}.weight",), (width,)), _Slot((f"{name}.bias",), (width,)))
-
-    def table(name: str, rows: int) -> _Slot:
-        return _Slot((f"embeddings.{name}_embeddings.weight",), (rows, width))
-
-    def layer(root: str) -> Layer:
-        attention = f"{root}.attention"
-        three = [f"{attention}.self.{part}" for part in ("query", "key", "value")]
-        return Layer(
-            query_key_value=dense(width, width, *three),
-            attention_output=dense(width, width, f"{attention}.output.dense"),
-            attention_norm=norm(f"{attention}.output.LayerNorm"),
-            intermediate=dense(wide, width, f"{root}.intermediate.dense"),
-            output=dense(width, wide, f"{root}.output.dense"),
-            output_norm=norm(f"{root}.output.LayerNorm"),
-        )
-
-    return BertWeights(
-        embeddings=Embeddings(
-            word=table("word", config.vocab_size),
-            position=table("position", config.max_position_embeddings),
-            segment=table("token_type", config.type_vocab_size),
-            norm=norm("embeddings.LayerNorm"),
-        ),
-        layers=tuple(layer(f"encoder.layer.{index}") for index in range(config.num_hidden_layers)),
-        pooler=dense(width, width, "pooler.dense") if config.pooling == "pooler" else None,
-        projection=dense(config.projection_dim, width, "encode_proj") if config.projection_dim else None,
-    )
-
-
-def _assemble(config: BertConfig, tensors: Mapping[str, Array], directory: Path) -> BertWeights:
-    layout = _layout(config)
-    expected = {name: slot.shape for slot in _leaves(layout) for name in slot.names}
-    # A pooler that the chosen pooling does not read is no mistake: many models carry one.
-    unexpected = [name for name in tensors if name not in expected and not name.startswith("pooler.")]
-    wrong = [
-        *(f"missing: {name} {list(shape)}" for name, shape in expected.items() if name not in tensors),
-        *(f"unexpected: {name} {list(tensors[name].shape)}" for name in unexpected),
-        *(
-            f"misshapen: {name} {list(tensors[name].shape)}, expected {list(shape)}"
-            for name, shape in expected.items()
-            if name in tensors and tensors[name].shape != shape
-        ),
-        *(
-            f"not finite: {name} {list(shape)}"
-            for name, shape in expected.items()
-            if name in tensors and not np.isfinite(tensors[name]).all()
-        ),
-    ]
-    if wrong:
-        listed = "\n  ".join(wrong[:20] + ([f"... and {len(wrong) - 20} more"] if len(wrong) > 20 else []))
-        raise CheckpointError(
-            f"the tensors in {directory} do not match its config.json (pooling {config.pooling!r}):\n"
-            f"  {listed}\nexpected the weights that were saved together with this config.json"
-        )
-
-    def take(slot: _Slot) -> Array:
-        parts = [tensors[name].T if slot.transposed else tensors[name] for name in slot.names]
-        return np.ascontiguousarray(np.concatenate(parts, axis=-1), np.float32)
-
-    return cast(BertWeights, _map(take, layout))
-
-
-def _take_apart(config: BertConfig, weights: BertWeights) -> dict[str, Array]:
-    tensors: dict[str, Array] = {}
-    for slot, joined in zip(_leaves(_layout(config)), _leaves(weights), strict=True):
-        parts = np.split(np.asarray(joined, np.float32), len(slot.names), axis=-1)
-        for name, part in zip(slot.names, parts, strict=True):
-            tensors[name] = np.ascontiguousarray(part.T if slot.transposed else part)
-    return tensors
-
-
-def _map(function: Any, structure: Any) -> Any:
-    """Apply a function to every leaf of nested tuples, None staying None."""
-    if structure is None:
-        return None
-    if isinstance(structure, _Slot) or not isinstance(structure, tuple):
-        return function(structure)
-    mapped = [_map(function, part) for part in structure]
-    return type(structure)(*mapped) if hasattr(structure, "_fields") else tuple(mapped)
-
-
-def _leaves(structure: Any) -> Iterator[Any]:
-    if structure is None:
-        return
-    if isinstance(structure, _Slot) or not isinstance(structure, tuple):
-        yield structure
+def _truncated_projection(tensors: Mapping[str, Array], config: BertConfig, size: int) -> dict[str, Array]:
+    """A projection to the first dimensions of the vector: the model's own cut off, or a part of the identity."""
+    if config.projection_dim:
+        weight, bias = tensors["encode_proj.weight"], tensors["encode_proj.bias"]
     else:
-        for part in structure:
-            yield from _leaves(part)
+        weight, bias = np.eye(config.hidden_size, dtype=np.float32), np.zeros(config.hidden_size, np.float32)
+    return {"encode_proj.weight": weight[:size], "encode_proj.bias": bias[:size]}

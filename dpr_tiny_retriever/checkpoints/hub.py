@@ -1,4 +1,4 @@
-"""Preset, directory or hub id -> a local directory. The only room of the core that may touch the network."""
+"""Preset, folder or hub id -> a local folder. The only room of the core that may touch the network."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from dpr_tiny_retriever.checkpoints.modules import MODULES_FILE
 from dpr_tiny_retriever.checkpoints.presets import PRESETS, Preset, preset_of
 from dpr_tiny_retriever.errors import ModelNotFoundError
-from dpr_tiny_retriever.types import Side
+from dpr_tiny_retriever.types import Pooling, Side
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-
-#: What an encoder reads beside its weights and its vocabulary.
-_SMALL_FILES = (
-    "config.json",
-    "tokenizer_config.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "[0-9]_Pooling/config.json",
-    "[0-9]_Dense/config.json",
-    "[0-9]_Dense/model.safetensors",
-)
-#: Forms of one thing, the better first: of each, one file is downloaded.
-WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
-VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where one side's files lie, and the preset they belong to, if they belong to one."""
+    """Where one side's files are, and the preset they belong to, if they belong to one.
+
+    unknown_settings are files of a hub repository that may exist but are not in the local cache.
+    """
 
     directory: Path
     preset: Preset | None = None
+    repository: str | None = None
+    unknown_settings: tuple[str, ...] = ()
+
+    def require_settings(self, pooling: Pooling | None) -> None:
+        """Raise ModelNotFoundError where files that change the vectors may be missing and no pooling is given."""
+        if self.unknown_settings and pooling is None:
+            raise ModelNotFoundError(
+                f"the local hub cache holds only a part of {self.repository}: {', '.join(self.unknown_settings)} may "
+                "exist on the hub and change the vectors. Ways out: run once online without local_files_only and "
+                f"HF_HUB_OFFLINE; pass pooling= if you know how the model pools; or download the repository whole "
+                f"(hf download {self.repository} --local-dir FOLDER) and pass the folder"
+            )
 
 
 def resolve(
@@ -48,32 +48,74 @@ def resolve(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Source:
-    """Find one side of a model: None is the bundled pair, then a preset's name, a directory, a hub id.
+    """Find one side of a model: None is the bundled pair, then a preset's name, a folder, a hub id.
 
-    A directory or repository that holds query_encoder/ and passage_encoder/ gives the folder of that side; any
-    other is one model for both. Raises ModelNotFoundError, which names the ways out.
+    A folder or repository that holds query_encoder/ and passage_encoder/ gives the folder of that side; any other is
+    one model for both. A revision is for presets and hub ids only: others raise ValueError. A token is sent to the hub
+    and to nothing else, so that it may be given with any model; an empty one is none. Raises ModelNotFoundError,
+    which names the ways out.
     """
     if side not in ("query", "passage"):
         raise ValueError(f"side is {side!r}; expected 'query' or 'passage'")
+    token = clean_token(token)
     if model is None:
-        return Source(_side_of(_bundled(), side))
+        _refuse_revision(revision, "the bundled pair")
+        return Source(_side_folder(_bundled(), side))
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(f"model is {type(model).__name__} {model!r}; expected a preset, a directory or a hub id")
     if model in PRESETS:
         preset = PRESETS[str(model)]
-        snapshot = _download(preset.model(side), side, revision, token, local_files_only)
-        return Source(_side_of(snapshot, side), preset)
-    directory = Path(model).expanduser()
-    if directory.is_dir():
-        return Source(_side_of(directory, side))
-    if directory.exists():
-        raise ModelNotFoundError(f"{directory} is a file; expected the folder that holds config.json and the weights")
-    if not isinstance(model, str) or not _HUB_ID.fullmatch(model):
+        return _from_hub(preset.model(side), side, preset, revision, token, local_files_only)
+    directory = local_folder(model)
+    if directory is not None:
+        _refuse_revision(revision, f"the folder {directory}")
+        return Source(_side_folder(directory, side))
+    if not isinstance(model, str) or not HUB_ID.fullmatch(model):
         raise ModelNotFoundError(
-            f"there is no folder {directory}, and it is no preset; expected a folder, a hub id (owner/name) "
+            f"there is no folder {os.fspath(model)}, and it is no preset; expected a folder, a hub id (owner/name) "
             f"or one of the presets {', '.join(PRESETS)}"
         )
-    return Source(_side_of(_download(model, side, revision, token, local_files_only), side), preset_of(model))
+    return _from_hub(model, side, preset_of(model), revision, token, local_files_only)
+
+
+def local_folder(model: str | os.PathLike[str]) -> Path | None:
+    """The folder of that path, ~ standing for the home folder; None where there is none."""
+    try:
+        directory = Path(model).expanduser()
+        if directory.is_dir():
+            return directory
+        exists = directory.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, without a home folder, with a null character
+        return None
+    if exists:
+        raise ModelNotFoundError(f"{directory} is a file; expected the folder that holds config.json and the weights")
+    return None
+
+
+def clean_token(token: str | bool | None) -> str | bool | None:
+    """A token without the line ends that files and variables bring along; None for an empty one.
+
+    No message shows the token.
+    """
+    if token is None or isinstance(token, bool):
+        return token
+    if not isinstance(token, str):
+        raise TypeError(f"token is a {type(token).__name__}; expected a text, True, False or None")
+    stripped = token.strip()
+    if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+        raise ValueError("the token holds blanks or characters that no token has; expected the token of the hub alone")
+    return stripped or None
+
+
+def _from_hub(
+    repository: str, side: Side, preset: Preset | None, revision: str | None, token: str | bool | None, offline: bool
+) -> Source:
+    from dpr_tiny_retriever.checkpoints.hub_download import download
+
+    snapshot, unknown = download(
+        repository, side, revision=revision, token=token, local_files_only=offline, settings_known=preset is not None
+    )
+    return Source(_side_folder(snapshot, side), preset, repository, unknown)
 
 
 def _bundled() -> Path:
@@ -85,72 +127,20 @@ def _bundled() -> Path:
     return BUNDLED
 
 
-def _side_of(directory: Path, side: Side) -> Path:
+def _refuse_revision(revision: str | None, what: str) -> None:
+    if revision is not None:
+        raise ValueError(f"revision is {revision!r}, but {what} has no revisions; expected it with a model of the hub")
+
+
+def _side_folder(directory: Path, side: Side) -> Path:
     folder = directory / f"{side}_encoder"
     if folder.is_dir():
         return folder
-    if (directory / "config.json").is_file():
+    if any((directory / name).is_file() for name in ("config.json", MODULES_FILE)):
         return directory
     present = sorted(path.name for path in directory.iterdir())
-    found = ", ".join(present[:8]) + (", ..." if len(present) > 8 else "")
+    listed = ", ".join(present[:8]) + (", ..." if len(present) > 8 else "")
     raise ModelNotFoundError(
-        f"{directory} is not a model: found {found or 'nothing'}; "
+        f"{directory} is not a model: found {listed or 'nothing'}; "
         "expected config.json, or the folders query_encoder and passage_encoder"
-    )
-
-
-def _download(
-    repository: str, side: Side, revision: str | None, token: str | bool | None, local_files_only: bool
-) -> Path:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    where: dict[str, Any] = {"token": token, "local_files_only": local_files_only}
-    folder = f"{side}_encoder"
-    patterns = [prefix + name for prefix in ("", f"{folder}/") for name in _SMALL_FILES]
-    try:
-        snapshot = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, **where))
-        inside = folder if (snapshot / folder).is_dir() else ""
-        has_weights = _download_best(WEIGHT_FILES, repository, snapshot, inside, where)
-        _download_best(VOCABULARY_FILES, repository, snapshot, inside, where)
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        offline = local_files_only or constants.HF_HUB_OFFLINE
-        raise ModelNotFoundError(_not_to_be_had(repository, side, revision, error, offline)) from error
-    if not has_weights:
-        raise ModelNotFoundError(
-            f"{repository} holds neither {' nor '.join(WEIGHT_FILES)}; expected one of them. A repository with "
-            "pytorch_model.bin alone is converted by loading it with transformers.AutoModel.from_pretrained and "
-            "calling save_pretrained(folder) on it: then pass that folder"
-        )
-    return snapshot
-
-
-def _download_best(forms: tuple[str, ...], repository: str, snapshot: Path, folder: str, where: dict[str, Any]) -> bool:
-    """Download the first of several forms that the repository has; False where it has none."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    if any((snapshot / folder / name).is_file() for name in forms):
-        return True
-    for name in forms:
-        try:
-            # By the snapshot's commit: a repository that changes meanwhile must not give a mixture.
-            hf_hub_download(repository, f"{folder}/{name}".lstrip("/"), revision=snapshot.name, **where)
-        except LocalEntryNotFoundError:
-            raise
-        except EntryNotFoundError:
-            continue
-        return True
-    return False
-
-
-def _not_to_be_had(repository: str, side: Side, revision: str | None, error: Exception, offline: bool) -> str:
-    at = f" at revision {revision}" if revision else ""
-    said = str(error).strip().splitlines()[0]
-    why = "this run may not use the network" if offline else f"the hub says: {said}"
-    return (
-        f"the {side} model {repository}{at} is neither a folder here nor in the local hub cache, and {why}. "
-        "Ways out: run once online without local_files_only and HF_HUB_OFFLINE; check the name and, for a private "
-        "repository, pass token=; copy the hub cache of a machine that has it and set HF_HOME; "
-        f"or download it there (hf download {repository}) and pass the folder"
     )

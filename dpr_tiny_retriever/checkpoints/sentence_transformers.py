@@ -1,167 +1,153 @@
-"""The sidecar files of sentence-transformers: pooling, dense modules, normalisation, length, similarity."""
+"""The files that sentence-transformers keeps beside a model: pooling, dense modules, prompts, length, similarity."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
-from dpr_tiny_retriever.atomic_files import read_json, write_json
-from dpr_tiny_retriever.checkpoints.weights import read_safetensors, write_safetensors
+from dpr_tiny_retriever.checkpoints.json_files import read_json
+from dpr_tiny_retriever.checkpoints.modules import MODULES_FILE, Module
+from dpr_tiny_retriever.checkpoints.weights import SAFETENSORS_FILE, read_safetensors
 from dpr_tiny_retriever.errors import CheckpointError
-from dpr_tiny_retriever.types import Array, Pooling, Similarity
+from dpr_tiny_retriever.types import Array, Pooling, Side, Similarity
 
-_TANH = "torch.nn.modules.activation.Tanh"
-_IDENTITY = "torch.nn.modules.linear.Identity"
+MODEL_SETTINGS_FILE = "config_sentence_transformers.json"
+TRANSFORMER_SETTINGS_FILE = "sentence_bert_config.json"
 
-#: The dense products behind the pooling, in their order, with their activations; the first is BERT's pooler.
-_DENSE = (("pooler.dense", _TANH), ("encode_proj", _IDENTITY))
+TANH = "torch.nn.modules.activation.Tanh"
+IDENTITY = "torch.nn.modules.linear.Identity"
 
-#: What the flags of a pooling configuration call the poolings known here.
-_FLAGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+#: The flag of each pooling in earlier versions of a Pooling module's configuration.
+POOLING_FLAGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 
 #: The files that state a length: newer versions of sentence-transformers leave it to the tokenizer's.
-_LENGTHS = (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length"))
+MAX_LENGTH_KEYS = ((TRANSFORMER_SETTINGS_FILE, "max_seq_length"), ("tokenizer_config.json", "model_max_length"))
+
+#: Names of the prompts of each side, in the order in which they are looked for.
+PROMPT_NAMES: dict[Side, tuple[str, ...]] = {"query": ("query",), "passage": ("document", "passage", "corpus")}
 
 
 @dataclass
-class Sidecars:
-    """What the sidecar files say; None stands for nothing said."""
+class Settings:
+    """What the files say of one side; None stands for what they do not say."""
 
     pooling: Pooling | None = None
+    include_prompt: bool = True  # in the mean of tokens
+    dense: dict[str, Array] = field(default_factory=dict)
     normalize: bool = False
     max_length: int | None = None
+    lowercase: bool = False
     similarity: Similarity | None = None
-    dense: dict[str, Array] = field(default_factory=dict)
+    truncate_dim: int | None = None
+    prompt: str = ""
 
 
-def read_sidecars(directory: Path) -> Sidecars:
-    """Read modules.json and what it names; a folder without it gives an empty record."""
-    found = Sidecars()
-    if not (directory / "modules.json").is_file():
-        return found
-    modules = list(_modules(directory / "modules.json"))
-    kinds = [kind for kind, _ in modules]
+def read_settings(directory: Path, modules: list[Module], side: Side) -> Settings:
+    """Read what the modules of one side say; a folder without modules.json gives an empty record.
+
+    Raises CheckpointError for modules that this package does not compute, and for values that no setting can have.
+    """
+    settings = Settings()
+    if not (directory / MODULES_FILE).is_file():
+        return settings
+    kinds = [module.kind for module in modules]
     if not re.fullmatch("Transformer Pooling( Dense){0,2}( Normalize)?", " ".join(kinds)):
         raise CheckpointError(
-            f"{directory}/modules.json: found the modules {', '.join(kinds) or '(none)'}; "
+            f"{directory / MODULES_FILE}: found the modules {', '.join(kinds) or '(none)'}; "
             "expected Transformer and Pooling, then at most two Dense and one Normalize"
         )
     for kind, folder in modules:
         if kind == "Pooling":
-            found.pooling = _pooling(folder / "config.json")
+            _read_pooling(folder / "config.json", settings)
         elif kind == "Dense":
-            _read_dense(folder, found)
-    found.normalize = "Normalize" in kinds
-    found.max_length = _max_length(directory)
-    found.similarity = _similarity(directory / "config_sentence_transformers.json")
-    return found
+            _read_dense(folder, settings)
+    settings.normalize = "Normalize" in kinds
+    transformer = modules[0].folder
+    settings.max_length = _max_length(transformer)
+    settings.lowercase = bool(read_json(transformer / TRANSFORMER_SETTINGS_FILE, dict, missing={}).get("do_lower_case"))
+    _read_model_settings(directory / MODEL_SETTINGS_FILE, side, settings)
+    return settings
 
 
-def write_sidecars(
-    directory: Path,
-    *,
-    width: int,
-    pooling: Pooling,
-    normalize: bool,
-    max_length: int,
-    similarity: Similarity,
-    dense: Mapping[str, Array],
-) -> None:
-    """Write the sidecar files of an encoder; width is its tokens', dense its pooler and projection if any."""
-    modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
-    chosen = "pooling_mode_mean_tokens" if pooling == "mean" else "pooling_mode_cls_token"
-    flags = {flag: flag == chosen for flag in _FLAGS}
-    write_json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": width, **flags})
-    for name, activation in _DENSE:
-        if f"{name}.weight" not in dense:
-            continue
-        weight, bias = dense[f"{name}.weight"], dense[f"{name}.bias"]
-        folder = f"{len(modules)}_Dense"
-        modules.append(("Dense", folder))
-        shape = {"in_features": weight.shape[1], "out_features": weight.shape[0]}
-        record = {**shape, "bias": True, "activation_function": activation}
-        write_json(directory / folder / "config.json", record)
-        tensors = {"linear.weight": weight, "linear.bias": bias}
-        write_safetensors(directory / folder / "model.safetensors", tensors)
-    if normalize:
-        modules.append(("Normalize", f"{len(modules)}_Normalize"))
-    write_json(
-        directory / "modules.json",
-        [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for index, (kind, path) in enumerate(modules)
-        ],
-    )
-    settings = {"max_seq_length": max_length, "do_lower_case": False}
-    write_json(directory / "sentence_bert_config.json", settings)
-    write_json(directory / "config_sentence_transformers.json", {"similarity_fn_name": similarity})
-
-
-def _modules(path: Path) -> Iterator[tuple[str, Path]]:
-    """The class name and the folder of each module."""
-    for module in read_json(path, list):
-        if not isinstance(module, dict) or not {"type", "path"} <= module.keys():
-            raise CheckpointError(f"{path}: found {module!r}; expected a record with type and path")
-        yield str(module["type"]).rsplit(".", 1)[-1], path.parent / str(module["path"])
-
-
-def _pooling(path: Path) -> Pooling:
-    """The pooling, which is stated by its name, or in earlier versions of the file by a flag for each."""
+def _read_pooling(path: Path, settings: Settings) -> None:
+    """Read the pooling, which is stated by its name, or in earlier versions of the file by a flag for each."""
     record = read_json(path, dict)
     stated = record.get("pooling_mode")
     if stated is None:
         flags = [key for key, chosen in record.items() if key.startswith("pooling_mode_") and chosen]
-        stated = [_FLAGS.get(flag, flag) for flag in flags]
+        stated = [POOLING_FLAGS.get(flag, flag) for flag in flags]
     if stated not in ("cls", "mean", ["cls"], ["mean"]):
         raise CheckpointError(f"{path}: the pooling is {stated!r}; expected 'cls' or 'mean'")
-    return cast(Pooling, stated if isinstance(stated, str) else stated[0])
+    settings.pooling = cast(Pooling, stated if isinstance(stated, str) else stated[0])
+    settings.include_prompt = bool(record.get("include_prompt", True))
 
 
-def _read_dense(folder: Path, found: Sidecars) -> None:
-    """Take a Dense module as BERT's pooler (tanh behind [CLS]) or as a projection (no activation)."""
+def _read_dense(folder: Path, settings: Settings) -> None:
+    """Take a Dense module as BERT's pooler (tanh after [CLS]) or as a projection (no activation)."""
     record = read_json(folder / "config.json", dict)
-    activation = record.get("activation_function", _TANH)
+    activation = record.get("activation_function", TANH)
     if record.get("use_residual"):
         raise CheckpointError(f"{folder}/config.json: use_residual is set; expected a Dense without it")
-    path = folder / "model.safetensors"
+    path = folder / SAFETENSORS_FILE
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no model.safetensors; expected the weights of the Dense module")
+        raise CheckpointError(f"{folder} has no {SAFETENSORS_FILE}; expected the weights of the Dense module")
     stored = read_safetensors(path)
     if not {"linear.weight"} <= stored.keys() <= {"linear.weight", "linear.bias"}:
         names = ", ".join(sorted(stored)) or "nothing"
         raise CheckpointError(f"{path}: found {names}; expected linear.weight and linear.bias")
     weight = stored["linear.weight"]
     bias = stored.get("linear.bias", np.zeros(len(weight), np.float32))
-    if activation == _TANH and found.pooling == "cls" and not found.dense:
-        found.pooling = "pooler"
-        found.dense |= {"pooler.dense.weight": weight, "pooler.dense.bias": bias}
-    elif activation == _IDENTITY and "encode_proj.weight" not in found.dense:
-        found.dense |= {"encode_proj.weight": weight, "encode_proj.bias": bias}
+    if activation == TANH and settings.pooling == "cls" and not settings.dense:
+        settings.pooling = "pooler"
+        settings.dense |= {"pooler.dense.weight": weight, "pooler.dense.bias": bias}
+    elif activation == IDENTITY and "encode_proj.weight" not in settings.dense:
+        settings.dense |= {"encode_proj.weight": weight, "encode_proj.bias": bias}
     else:
         raise CheckpointError(
-            f"{folder}: a Dense module with {activation} behind {found.pooling} pooling; "
-            f"expected at most one with {_TANH}, directly behind cls pooling, and one with {_IDENTITY}"
+            f"{folder}: a Dense module with {activation} after {settings.pooling} pooling; "
+            f"expected at most one with {TANH}, directly after cls pooling, and one with {IDENTITY}"
         )
 
 
-def _max_length(directory: Path) -> int | None:
-    for name, key in _LENGTHS:
-        length = read_json(directory / name, dict, missing={}).get(key)
+def _max_length(transformer: Path) -> int | None:
+    for name, key in MAX_LENGTH_KEYS:
+        length = read_json(transformer / name, dict, missing={}).get(key)
         if length is None:
             continue
-        if not isinstance(length, int):
-            raise CheckpointError(f"{directory / name}: {key} is {length!r}; expected a number of tokens")
+        if type(length) is not int or length < 1:
+            raise CheckpointError(f"{transformer / name}: {key} is {length!r}; expected a number of tokens")
         return length
     return None
 
 
-def _similarity(path: Path) -> Similarity:
-    stated = read_json(path, dict, missing={}).get("similarity_fn_name")
-    if stated not in (None, "dot", "cosine"):
-        raise CheckpointError(f"{path}: similarity_fn_name is {stated!r}; expected 'dot' or 'cosine'")
-    return stated or "cosine"  # what sentence-transformers takes where nothing is stated
+def _read_model_settings(path: Path, side: Side, settings: Settings) -> None:
+    record = read_json(path, dict, missing={})
+    similarity = record.get("similarity_fn_name")
+    if similarity not in (None, "dot", "cosine"):
+        raise CheckpointError(f"{path}: similarity_fn_name is {similarity!r}; expected 'dot' or 'cosine'")
+    settings.similarity = similarity or "cosine"  # the default of sentence-transformers
+    truncate_dim = record.get("truncate_dim")
+    if truncate_dim is not None and (type(truncate_dim) is not int or truncate_dim < 1):
+        raise CheckpointError(f"{path}: truncate_dim is {truncate_dim!r}; expected a number of dimensions")
+    settings.truncate_dim = truncate_dim
+    settings.prompt = _prompt(record, path, side)
+
+
+def _prompt(record: Mapping[str, Any], path: Path, side: Side) -> str:
+    """The side's own prompt; else the default one, unless that is the other side's own."""
+    prompts = record.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, (str, type(None))) for text in prompts.values()):
+        raise CheckpointError(f"{path}: prompts is {prompts!r}; expected a text for each name")
+    default = record.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise CheckpointError(
+            f"{path}: default_prompt_name is {default!r}; expected one of the prompts {', '.join(prompts) or '(none)'}"
+        )
+    other: Side = "passage" if side == "query" else "query"
+    names = [*PROMPT_NAMES[side], *([default] if default not in PROMPT_NAMES[other] else [])]
+    return next((prompts[name] for name in names if prompts.get(name) is not None), "")

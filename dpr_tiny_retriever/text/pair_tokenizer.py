@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -38,7 +39,7 @@ class Tokens(NamedTuple):
 class PairTokenizer:
     """Turns (title, text) pairs into `[CLS] title [SEP] text [SEP]`, or `[CLS] text [SEP]` without a title.
 
-    Thread-safe. text_segment is the segment id of a text that follows a title.
+    Thread-safe. text_segment is the segment id of a text that follows a title; prompt is put before each sequence.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, text_segment: int = 1, cls: str = "[CLS]", sep: str = "[SEP]") -> None:
@@ -52,6 +53,7 @@ class PairTokenizer:
         tokenizer.no_padding()
         self.tokenizer = tokenizer
         self.text_segment = text_segment
+        self.prompt = ""
         self.cls_id, self.sep_id = cast("list[int]", ids)
         self._cls, self._sep = (np.int32(id_).tobytes() for id_ in (self.cls_id, self.sep_id))
         self._cache = WordPieceCache(tokenizer)
@@ -61,11 +63,21 @@ class PairTokenizer:
         """One more than the largest token id."""
         return max(self.tokenizer.get_vocab().values()) + 1
 
+    def with_prompt(self, prompt: str) -> PairTokenizer:
+        """The same tokenizer with another prompt; both share one cache of words."""
+        twin = copy.copy(self)
+        twin.prompt = prompt
+        return twin
+
     def tokenize(self, pairs: Sequence[tuple[str, str]], max_length: int) -> Tokens:
         """Tokenize pairs, truncating each to max_length tokens: the longer of title and text first.
 
         Of a title or text, at most 1,000 characters for each token of max_length are read.
         """
+        if self.prompt:  # in front of the title, where there is one
+            pairs = [
+                (self.prompt + title, text) if title.strip() else ("", self.prompt + text) for title, text in pairs
+            ]
         parts = [part for title, text in pairs for part in ((title, text) if title else (text,))]
         word_pieces = iter(self._word_pieces(parts, max_length))
         packed: list[bytes] = []

@@ -56,8 +56,10 @@ def load_start(model: Model, *, layers: int | None = None) -> DualEncoder:
     if layers is None:
         return pair
     query = grow(pair.query_encoder, layers)
-    shared = pair.query_encoder.weights is pair.passage_encoder.weights
-    passage = query.with_max_length(pair.passage_encoder.max_length) if shared else grow(pair.passage_encoder, layers)
+    if pair.query_encoder.weights is not pair.passage_encoder.weights:
+        return DualEncoder(query, grow(pair.passage_encoder, layers))
+    passage = query.with_max_length(pair.passage_encoder.max_length)
+    passage.tokenizer = pair.passage_encoder.tokenizer  # which has the prompt of its side
     return DualEncoder(query, passage)
 
 

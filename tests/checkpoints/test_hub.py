@@ -142,8 +142,8 @@ def test_offline_and_unknown_it_says_so_and_names_the_ways_out(
         f"dpr_tiny_retriever.errors.ModelNotFoundError: the passage model {PASSAGE} is neither a folder here nor in "
         "the local hub cache, and this run may not use the network. Ways out: run once online without "
         "local_files_only and HF_HUB_OFFLINE; check the name and, for a private repository, pass token=; copy the "
-        f"hub cache of a machine that has it and set HF_HOME; or download it there (hf download {PASSAGE}) and pass "
-        "the folder"
+        f"hub cache of a machine that has it and set HF_HOME; or download it there (hf download {PASSAGE} "
+        "--local-dir FOLDER) and pass the folder"
     )
     assert hub.requests == []
 

@@ -13,13 +13,18 @@ import pytest
 from model_folders import Arrays, bert_arrays, bert_record, write_h5, write_json, write_model, write_safetensors
 
 from dpr_tiny_retriever import CheckpointError, Encoder
-from dpr_tiny_retriever.checkpoints.checkpoint import read_checkpoint
+from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoints
+from dpr_tiny_retriever.checkpoints.hub import Source
 
 RECORD = bert_record(layers=2, width=16)
 ARRAYS = bert_arrays(RECORD, seed=3)
 TEXTS = ["the city", ("the tower", "of the river")]
 
 Writer = Callable[[Path, Arrays], None]
+
+
+def read_checkpoint(folder: Path, **options: Any) -> Checkpoint:
+    return read_checkpoints({"passage": Source(folder)}, **options)["passage"]
 
 
 @pytest.fixture(scope="module")

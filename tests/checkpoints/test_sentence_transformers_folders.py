@@ -115,7 +115,7 @@ def test_the_module_classes_may_live_anywhere(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(encoder.encode(TEXTS), axis=1), 1, atol=1e-6)
 
 
-def test_a_tanh_dense_behind_cls_is_the_pooler(tmp_path: Path) -> None:
+def test_a_tanh_dense_after_cls_is_the_pooler(tmp_path: Path) -> None:
     weight, bias = write_dense(write_modules(tmp_path, "Transformer", "Pooling", "Dense") / "2_Dense", TANH)
     encoder = load(tmp_path)
     assert encoder.config.pooling == "pooler"
@@ -175,11 +175,11 @@ def test_dense_modules_in_another_order_are_refused(tmp_path: Path, first: str, 
         load(tmp_path)
 
 
-def test_a_tanh_behind_a_mean_is_refused(tmp_path: Path) -> None:
+def test_a_tanh_after_a_mean_is_refused(tmp_path: Path) -> None:
     write_modules(tmp_path, "Transformer", "Pooling", "Dense")
     write_json(tmp_path / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
     write_dense(tmp_path / "2_Dense", TANH)
-    with pytest.raises(CheckpointError, match=r"a Dense module with .*Tanh behind mean pooling"):
+    with pytest.raises(CheckpointError, match=r"a Dense module with .*Tanh after mean pooling"):
         load(tmp_path)
 
 

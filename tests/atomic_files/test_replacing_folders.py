@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from model_folders import write_pair
 
-from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever import atomic_files as files
-from dpr_tiny_retriever.atomic_files import replaced_folder
+from dpr_tiny_retriever import DualEncoder, atomic_files
+from dpr_tiny_retriever.atomic_files import link_or_copy, replaced_folder
 
 #: Replaces the folder argv[1] by one of three files that all say argv[2], and is killed at the event number argv[3] of
 #: those by which a process changes the names of files.
@@ -128,7 +127,7 @@ def test_what_is_only_in_the_former_folder_is_kept_as_the_same_file(tmp_path: Pa
 def test_where_folders_cannot_be_exchanged_at_once_it_is_done_in_two_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_RENAME_EXCHANGE", 1 << 20)  # a flag that the kernel does not know
+    monkeypatch.setattr(atomic_files, "exchange", lambda one, other: False)
     write(tmp_path / "pair", "former")
     with replaced_folder(tmp_path / "pair") as folder:
         (folder / "one").write_text("new")
@@ -137,7 +136,7 @@ def test_where_folders_cannot_be_exchanged_at_once_it_is_done_in_two_steps(
 
 
 def test_what_cannot_have_two_names_is_copied(tmp_path: Path) -> None:
-    files._link("/proc/version", tmp_path / "version")  # of another file system
+    link_or_copy("/proc/version", tmp_path / "version")  # of another file system
     assert (tmp_path / "version").read_text() == Path("/proc/version").read_text()
 
 
