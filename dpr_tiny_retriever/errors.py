@@ -11,3 +11,15 @@ class CheckpointError(ValueError):
 
 class MissingExtraError(ImportError):
     """A framework that an adapter needs is not installed; the message names the extra to install."""
+
+
+class UnusableIndexError(ValueError):
+    """An index file is damaged, or of another version or model; problem names the file, the message the remedy too."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}"

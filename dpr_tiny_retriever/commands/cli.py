@@ -3,51 +3,77 @@
 from __future__ import annotations
 
 import os
+import platform
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
 
 import typer
 
+from dpr_tiny_retriever._version import __version__
+from dpr_tiny_retriever.commands.console import finish_streams, note, prepare_streams, say
 from dpr_tiny_retriever.commands.evaluate import evaluate
 from dpr_tiny_retriever.commands.mine import mine
 from dpr_tiny_retriever.commands.search import demo, search
 from dpr_tiny_retriever.commands.train import train
+
+_TRACEBACK = "DPR_TINY_TRACEBACK"
 
 commands = typer.Typer(
     help="Tiny dense passage retrieval: search, evaluate and train on a CPU.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-commands.command()(search)
-commands.command()(demo)
-commands.command()(evaluate)
-commands.command()(train)
-commands.command()(mine)
+for command in (search, demo, evaluate, train, mine):
+    commands.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"dpr-tiny-retriever {__version__} (Python {platform.python_version()})")
+        raise typer.Exit
+
+
+@commands.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help=f"Show where an error was raised; so does {_TRACEBACK}=1.")
+    ] = False,
+) -> None:
+    if traceback:
+        os.environ[_TRACEBACK] = "1"
 
 
 def app() -> None:
     """Run the command line; what a user can mend is one line, without a traceback."""
-    with _quiet_native_log():
-        try:
-            commands()
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
-            sys.exit(1)
-
-
-@contextmanager
-def _quiet_native_log() -> Iterator[None]:
-    """Drop what TensorFlow's native code writes on its way up; Python's standard error stays as it is."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    former, kept = sys.stderr, os.dup(2)
-    sys.stderr = os.fdopen(kept, "w", buffering=1, closefd=False)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    prepare_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow, in the commands that import it
     try:
-        yield
+        commands()
+    except Exception as error:
+        if os.environ.get(_TRACEBACK, "") not in ("", "0"):
+            raise
+        known = isinstance(error, (ValueError, OSError, ImportError))
+        note(f"Error: {error}" if known else f"Error: {_described(error)}", error=True)
+        sys.exit(1)
     finally:
-        os.dup2(kept, 2)
-        sys.stderr = former
+        finish_streams()
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error} (dpr-tiny --traceback shows where)"
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C ends a run in silence, with the code by which shells know it."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    app()

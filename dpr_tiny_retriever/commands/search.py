@@ -1,23 +1,30 @@
-"""The commands `dpr-tiny search` and `dpr-tiny demo`."""
+"""The commands `dpr-tiny search` and `dpr-tiny demo`: reading texts, keeping an index of them, answering questions."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
+import tempfile
 import textwrap
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from dpr_tiny_retriever.cache_folders import user_cache
-from dpr_tiny_retriever.data.text_files import Text, read_folder, read_python_reference
+from dpr_tiny_retriever.commands.console import note, say, visible
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.retrieval.passage_index import Index
+    from dpr_tiny_retriever.data.text_files import Text, Unreadable
+    from dpr_tiny_retriever.dual_encoder import DualEncoder
+    from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
+    from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
+    from dpr_tiny_retriever.types import BackendName
 
 DEMO_QUESTIONS = (
     "How do I make sure that a file is closed when something goes wrong?",
@@ -25,12 +32,18 @@ DEMO_QUESTIONS = (
     "Which object is returned by a function without a return statement?",
     "How can a class decide what its attributes look like when they do not exist?",
 )
+#: Unreadable files that are named one by one.
+_NAMED_UNREADABLE = 10
 
 Model = Annotated[str | None, typer.Option(help="A preset, a folder or a hub id; without it the bundled pair.")]
 TopK = Annotated[int, typer.Option(min=1, help="Passages shown for each question.")]
-IndexFolder = Annotated[
+IndexPath = Annotated[
     Path | None,
-    typer.Option("--index", help="Where the index is kept; without it, in the user's cache."),
+    typer.Option("--index", help="The file that keeps the index; without it, one in the user's cache."),
+]
+Backend = Annotated[str, typer.Option(help="What runs the model: auto, native, numpy or tensorflow.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads that encode; without it, all processors that may be used.")
 ]
 Questions = Annotated[
     list[str] | None,
@@ -43,64 +56,200 @@ def search(
     questions: Questions = None,
     model: Model = None,
     top_k: TopK = 3,
-    index: IndexFolder = None,
+    index: IndexPath = None,
+    backend: Backend = "auto",
+    threads: Threads = None,
+    all_folders: Annotated[
+        bool, typer.Option("--all-folders", help="Also read hidden folders, node_modules and the like.")
+    ] = False,
 ) -> None:
     """Find passages in the .txt and .md files of a folder, indexed once and kept up to date."""
-    texts = read_folder(folder)
-    place = index or user_cache("search") / hashlib.blake2b(str(folder.resolve()).encode(), digest_size=8).hexdigest()
-    with _opened(place, model, texts) as opened:
-        for question in questions or _typed():
-            _answer(opened, question, top_k)
+    texts = _folder_texts(folder, all_folders)
+    key = _digest(str(folder.resolve()))
+    encoder = _load(model, backend, threads)
+    _serve(texts, encoder, model, index, key, questions or _typed_questions(), top_k)
 
 
 def demo(
     questions: Questions = None,
     model: Model = None,
     top_k: TopK = 2,
-    index: IndexFolder = None,
+    index: IndexPath = None,
+    backend: Backend = "auto",
+    threads: Threads = None,
 ) -> None:
     """Answer questions about the Python language reference, which every Python carries."""
-    texts = read_python_reference()
-    with _opened(index or user_cache("search") / "python-reference", model, texts) as opened:
-        for question in questions or DEMO_QUESTIONS:
-            _answer(opened, question, top_k)
+    encoder = _load(model, backend, threads)
+    _serve(_reference_texts(), encoder, model, index, "python-reference", questions or DEMO_QUESTIONS, top_k)
+
+
+# Reading
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts to be indexed: the stamp of each source, and how the texts of some sources are read."""
+
+    stamps: dict[str, str]
+    unreadable: list[Unreadable]
+    read: Callable[[set[str]], Iterable[Text | Unreadable]]
+
+
+def _folder_texts(folder: Path, all_folders: bool) -> _Texts:
+    from dpr_tiny_retriever.data.text_files import find_text_files, read_text_files
+
+    files, unreadable = find_text_files(folder, all_folders=all_folders)
+    stamps = {file.source: file.stamp for file in files}
+    return _Texts(stamps, unreadable, lambda changed: read_text_files(file for file in files if file.source in changed))
+
+
+def _reference_texts() -> _Texts:
+    def read(changed: set[str]) -> Iterable[Text]:
+        from dpr_tiny_retriever.data.text_files import read_python_reference
+
+        return read_python_reference()
+
+    return _Texts({"help()": sys.version}, [], read)
+
+
+def _passages(texts: Iterable[Text | Unreadable], unreadable: list[Unreadable]) -> Iterator[IndexedPassage]:
+    """Split texts into passages, their ids made of what they say; unreadable ones go into the list."""
+    from dpr_tiny_retriever.data.text_files import Unreadable, split
+    from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
+
+    for text in texts:
+        if isinstance(text, Unreadable):
+            unreadable.append(text)
+            continue
+        for passage in split(text):
+            title = passage.title or ""
+            content = "\0".join((text.source, title, passage.text)).encode()
+            id = hashlib.blake2b(content, digest_size=16).hexdigest()
+            yield IndexedPassage(id, title, passage.text, text.source)
+
+
+# Indexing
+
+
+def _load(model: str | None, backend: str, threads: int | None) -> DualEncoder:
+    from dpr_tiny_retriever.dual_encoder import DualEncoder
+
+    return DualEncoder.from_pretrained(model, backend=cast("BackendName", backend), threads=threads)
+
+
+def _serve(
+    texts: _Texts,
+    encoder: DualEncoder,
+    model: str | None,
+    path: Path | None,
+    key: str,
+    questions: Iterable[str],
+    top_k: int,
+) -> None:
+    """Bring the index up to date and answer; an index in the user's cache that is of no use is made anew."""
+    from dpr_tiny_retriever.errors import UnusableIndexError
+    from dpr_tiny_retriever.retrieval.index_file import remove_index_file
+    from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
+
+    waiting = iter(questions)
+    question = None
+    remade = False
+    with _index_path(path, key, model) as place:
+        while True:
+            try:
+                with PassageIndex(place, encoder, model_name=model or "bundled") as index:
+                    _bring_up_to_date(index, texts)
+                    while (question := question or next(waiting, None)) is not None:
+                        _answer(index, question, top_k)
+                        question = None
+                return
+            except UnusableIndexError as error:
+                if path is not None or remade:
+                    raise
+                note(f"The index in the cache is made anew: {error.problem}")
+                remove_index_file(place)
+                remade = True
 
 
 @contextmanager
-def _opened(place: Path, model: str | None, texts: list[Text]) -> Iterator[Index]:
-    """Load the model, open the index, and bring it up to date."""
-    from dpr_tiny_retriever.dual_encoder import DualEncoder
-    from dpr_tiny_retriever.retrieval.passage_index import Index
+def _index_path(path: Path | None, key: str, model: str | None) -> Iterator[Path]:
+    """Where the index is: as named, or in the user's cache, or for this run only where the cache cannot be had."""
+    from dpr_tiny_retriever.encoder import absolute_model
 
-    encoder = DualEncoder.from_pretrained(model)
-    with closing(Index(place, encoder)) as index:
-        encoder.warm_up(bulk=not len(index))
-        start = time.perf_counter()
-        encoded = index.update(texts)
-        seconds = time.perf_counter() - start
-        typer.echo(f"{len(index):,} passages of {len(texts):,} texts in {place}")
-        if encoded:
-            typer.echo(f"{encoded:,} passages encoded in {seconds:.1f} s ({encoded / seconds:,.0f} a second)")
-        yield index
+    if path is not None:
+        yield path.expanduser()
+        return
+    name = f"{_digest(str(absolute_model(model))) if model else 'bundled'}.sqlite"
+    try:
+        folder = user_cache("search") / key
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (os.access(folder, os.W_OK) or (folder / name).exists()):
+            raise PermissionError(f"{folder} cannot be written to")
+    except OSError as error:
+        note(f"The index is not kept: {error}; or name a file with --index.")
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary, name)
+    else:
+        yield folder / name
 
 
-def _answer(index: Index, question: str, top_k: int) -> None:
-    start = time.perf_counter()
+def _digest(name: str) -> str:
+    return hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
+
+
+def _bring_up_to_date(index: PassageIndex, texts: _Texts) -> None:
+    """Encode what is new, forget what is gone, and say what there is; unchanged files are not even read."""
+    changed = index.changed_sources(texts.stamps)
+    unreadable = list(texts.unreadable)
+    passages = list(_passages(texts.read(changed), unreadable)) if changed else []
+    failed = _name_unreadable(unreadable)
+    if texts.stamps.keys() <= failed:
+        raise ValueError("none of these files can be read; expected at least one in UTF-8")
+    added, seconds = 0, 0.0
+    if changed:
+        index.encoder.warm_up(bulk=bool(passages))
+        begin = time.perf_counter()
+        stamps = {source: stamp for source, stamp in texts.stamps.items() if source not in failed}
+        added = index.synchronize(passages, unchanged=texts.stamps.keys() - changed, stamps=stamps).added
+        seconds = time.perf_counter() - begin
+    say(f"{len(index):,} passages in {index.path}")
+    if added:
+        say(f"{added:,} passages encoded in {seconds:.1f} s ({added / seconds:,.0f} a second)")
+
+
+def _name_unreadable(unreadable: list[Unreadable]) -> set[str]:
+    """Say what was passed over, the first ones by name; returns their sources."""
+    for one in unreadable[:_NAMED_UNREADABLE]:
+        note(f"Passed over {one.source}: {one.reason}")
+    if len(unreadable) > _NAMED_UNREADABLE:
+        note(f"Passed over {len(unreadable) - _NAMED_UNREADABLE:,} more")
+    return {one.source for one in unreadable}
+
+
+# Answering
+
+
+def _answer(index: PassageIndex, question: str, top_k: int) -> None:
+    begin = time.perf_counter()
     hits = index.search(question, top_k=top_k)
-    milliseconds = 1000 * (time.perf_counter() - start)
-    typer.secho(f"\n{question}  ({milliseconds:.0f} ms)", bold=True)
+    milliseconds = 1000 * (time.perf_counter() - begin)
+    say(f"\n{question}  ({milliseconds:.0f} ms)", bold=True)
     for rank, hit in enumerate(hits, 1):
-        typer.echo(f"{rank:3}. {hit.score:.3f}  {hit.title}  [{hit.source}]")
-        shown = textwrap.shorten(hit.text, 300, placeholder=" ...")
-        typer.echo(textwrap.fill(shown, 100, initial_indent=" " * 5, subsequent_indent=" " * 5))
+        say(f"{rank:3}. {hit.score:.3f}  {_one_line(hit.passage.title)}  [{_one_line(hit.passage.source)}]")
+        shown = textwrap.shorten(visible(hit.passage.text), 300, placeholder=" ...")
+        say(textwrap.fill(shown, 100, initial_indent=" " * 5, subsequent_indent=" " * 5))
 
 
-def _typed() -> Iterable[str]:
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _typed_questions() -> Iterator[str]:
     """Questions line by line: of somebody who types them, after a prompt, up to an empty line; of a file all."""
     typed = sys.stdin.isatty()
     while True:
         if typed:
-            typer.secho("\nQuestion (an empty line ends): ", bold=True, nl=False)
+            say("\nQuestion (an empty line ends): ", bold=True, end="")
         line = sys.stdin.readline()
         if line.strip():
             yield line.strip()

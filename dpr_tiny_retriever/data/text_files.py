@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +14,15 @@ from dpr_tiny_retriever.passage import Passage
 
 #: Words in a passage (Karpukhin et al. 2020, section 4.1, cut Wikipedia into passages of 100).
 PASSAGE_WORDS = 100
+#: Raised whenever texts are split by other rules: stamps change with it, so that indexes follow.
+_SPLITTING_RULES = 1
 
 _SUFFIXES = (".md", ".txt")
-_MARKDOWN_HEADING = re.compile(r"#{1,6}\s+(?P<title>.*?)[\s#]*")
+#: Folders of copies and of what programs made; so are hidden folders and Python's virtual environments.
+_GENERATED_FOLDERS = frozenset({"node_modules", "bower_components", "__pycache__", "site-packages"})
+#: Seconds after which a change of a file is sure to show in its time, and on file systems that keep whole seconds.
+_TIME_STEP, _WHOLE_SECONDS_STEP = 0.1, 2.0
+_MARKDOWN_HEADING = re.compile(r"#{1,6}\s+")
 _UNDERLINE = re.compile(r"([=\-*~^\"])\1{2,}")
 
 
@@ -26,20 +35,58 @@ class Text:
     source: str
 
 
-def read_folder(folder: Path) -> list[Text]:
-    """Read every .txt and .md file of a folder and of the folders in it, in the order of their paths.
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or folder that was passed over, and why."""
 
-    Raises FileNotFoundError or NotADirectoryError for a wrong folder, ValueError where it holds no such file or one
-    that is not UTF-8.
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file to read, its path within the folder in valid Unicode, and a stamp that changes when the file does."""
+
+    path: Path
+    source: str
+    stamp: str
+
+
+def find_text_files(folder: Path, *, all_folders: bool = False) -> tuple[list[TextFile], list[Unreadable]]:
+    """Every .txt and .md file of a folder and of the folders in it, in the order of their paths; and what is no file.
+
+    Hidden folders, node_modules and the like are left out, unless all_folders is True. Raises FileNotFoundError or
+    NotADirectoryError for a wrong folder, ValueError where it holds no such file.
     """
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}; expected one that holds .txt or .md files")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; expected the folder that holds it")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-    if not paths:
-        raise ValueError(f"{folder} holds no {' or '.join(_SUFFIXES)} file; expected at least one, at any depth")
-    return [Text(path.stem, _read(path), str(path.relative_to(folder))) for path in paths]
+    files: list[TextFile] = []
+    unreadable: list[Unreadable] = []
+    for path in _walk(folder, all_folders, unreadable):
+        source = _valid_unicode(path.relative_to(folder))
+        try:
+            files.append(TextFile(path, source, _stamp(path)))
+        except OSError as error:
+            unreadable.append(Unreadable(source, error.strerror or str(error)))
+    if not files and not unreadable:
+        hint = "" if all_folders else "; hidden folders, node_modules and the like were left out"
+        raise ValueError(f"{folder} holds no {' or '.join(_SUFFIXES)} file; expected at least one, at any depth{hint}")
+    return sorted(files, key=lambda file: file.path), unreadable
+
+
+def read_text_files(files: Iterable[TextFile]) -> Iterator[Text | Unreadable]:
+    """Read each file; one that is not UTF-8 or cannot be read keeps no other from being read."""
+    for file in files:
+        try:
+            content = file.path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            yield Unreadable(file.source, f"not UTF-8 (byte {error.start}); convert it")
+        except OSError as error:
+            yield Unreadable(file.source, error.strerror or str(error))
+        else:
+            yield Text(Path(file.source).stem, content, file.source)
 
 
 def read_python_reference() -> list[Text]:
@@ -64,13 +111,37 @@ def split(text: Text) -> Iterator[Passage]:
         yield from (Passage(title, part) for part in _packed(paragraphs))
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 (byte {error.start}); expected UTF-8: convert it, or move it away"
-        ) from error
+def _walk(folder: Path, all_folders: bool, unreadable: list[Unreadable]) -> Iterator[Path]:
+    """Paths with the suffixes of texts; links to folders are not followed."""
+
+    def note(error: OSError) -> None:
+        unreadable.append(Unreadable(_valid_unicode(Path(error.filename)), error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=note):
+        if not all_folders:
+            folders[:] = [name for name in folders if not _is_left_out(parent, name)]
+        yield from (Path(parent, name) for name in names if os.path.splitext(name)[1].lower() in _SUFFIXES)
+
+
+def _is_left_out(parent: str, name: str) -> bool:
+    environment = os.path.join(parent, name, "pyvenv.cfg")  # a virtual environment of Python
+    return name.startswith(".") or name in _GENERATED_FOLDERS or os.path.isfile(environment)
+
+
+def _stamp(path: Path) -> str:
+    """A text that is another one after any change of the file; raises OSError where there is no file to read."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a regular file")
+    step = _TIME_STEP if status.st_mtime_ns % 1_000_000_000 else _WHOLE_SECONDS_STEP
+    if abs(time.time() - status.st_mtime) < step:
+        return ""  # a change from now on might leave the same size and time: such a file is read again next time
+    return f"{_SPLITTING_RULES} {status.st_size} {status.st_mtime_ns}"
+
+
+def _valid_unicode(path: Path) -> str:
+    """A path for display and storage; bytes that are not UTF-8 are written as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _sections(content: str) -> Iterator[tuple[str | None, list[str]]]:
@@ -81,11 +152,12 @@ def _sections(content: str) -> Iterator[tuple[str | None, list[str]]]:
     row = 0
     while row < len(rows):
         below = rows[row + 1].strip() if row + 1 < len(rows) else ""
-        markdown = _MARKDOWN_HEADING.fullmatch(rows[row])
+        markdown = _MARKDOWN_HEADING.match(rows[row])
         underlined = rows[row].strip() and not rows[row].startswith(" ") and _UNDERLINE.fullmatch(below)
         if markdown or underlined:
             yield heading, _paragraphs(lines)
-            heading, lines = (markdown["title"] if markdown else rows[row].strip()), []
+            title = rows[row][markdown.end() :].rstrip("# \t") if markdown else rows[row]
+            heading, lines = title.strip(), []
             row += 1 if markdown else 2
         else:
             lines.append(rows[row])

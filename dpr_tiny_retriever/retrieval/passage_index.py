@@ -1,96 +1,208 @@
-"""An index of titled passages on disk: a haystack document store that follows its texts."""
+"""An index of passages on disk: encoded once, kept in one file, searched by dot product."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
 
-from dpr_tiny_retriever.data.text_files import Text, split
-from dpr_tiny_retriever.errors import MissingExtraError
+import numpy as np
+from numpy.typing import NDArray
 
-try:
-    from haystack import Document
-    from haystack.document_stores.types import DuplicatePolicy
-    from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
-    from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
-except ImportError as error:
-    raise MissingExtraError(f'searching a folder needs pip install "dpr-tiny-retriever[search]" ({error})') from error
+from dpr_tiny_retriever.progress import progress_bar
+from dpr_tiny_retriever.retrieval.index_file import IndexedPassage, IndexFile
+from dpr_tiny_retriever.types import Vectors
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
 
 #: Passages encoded and written at once: what an interruption can cost.
-_WRITTEN_AT_ONCE = 1024
+_BATCH = 1024
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage that was found: its dot product with the question, title, text and source."""
+    """A passage that was found, and its score: the dot product with the question, or the cosine for such models."""
 
     score: float
-    title: str
-    text: str
-    source: str
+    passage: IndexedPassage
 
 
-class Index:
-    """Passages and their vectors in a folder, encoded once and kept."""
+class Changes(NamedTuple):
+    """How many passages were added and deleted."""
 
-    def __init__(self, folder: Path, encoder: DualEncoder) -> None:
-        """Open the index in a folder, or begin one; an index belongs to the model that made its vectors."""
+    added: int
+    deleted: int
+
+
+class PassageIndex:
+    """Passages and their vectors in one SQLite file.
+
+    What is added is on disk, in steps of 1,024 passages: a process that is killed loses at most the step underway.
+    Thread-safe; several processes may search while one writes. All vectors are held in memory while the index is
+    searched, 4 bytes x embedding_dim a passage (51 MB for 100,000 passages of 128 floats), the texts are not.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], encoder: DualEncoder, *, model_name: str = "") -> None:
+        """Open an index, or begin one where there is no file; it belongs to the model that made its vectors.
+
+        model_name is how messages call that model. Raises UnusableIndexError for a file that is damaged or belongs to
+        another version or model.
+        """
         self.encoder = encoder
-        place = folder / encoder.passage_encoder.fingerprint()
-        self.store = QdrantDocumentStore(
-            path=str(place),
-            index="passages",
-            embedding_dim=encoder.embedding_dim,
-            similarity="dot_product",
-            progress_bar=False,
-        )
-        self.retriever = QdrantEmbeddingRetriever(self.store, scale_score=False)
-        try:
-            self.store.count_documents()  # opens it
-        except RuntimeError as error:
-            raise BlockingIOError(
-                f"{place} cannot be opened: {error}; expected an index that no other run uses"
-            ) from error
+        self.path = Path(path)
+        fingerprint = encoder.passage_encoder.fingerprint()
+        self._file = IndexFile(self.path, model=model_name, fingerprint=fingerprint, dim=encoder.embedding_dim)
+        self._cosine = encoder.similarity == "cosine" and not encoder.normalize
+        self._read_at = -1  # the file's number of changes when the vectors below were read
+        self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
+        self._vectors: Vectors = np.empty((0, encoder.embedding_dim), np.float32)
 
     def close(self) -> None:
-        """Leave the index to other runs."""
-        self.store.close()
+        """Close the file."""
+        self._file.close()
 
-    def update(self, texts: Iterable[Text]) -> int:
-        """Make the index hold the passages of these texts and no others; returns how many had to be encoded.
+    def __enter__(self) -> PassageIndex:
+        return self
 
-        What the index holds already is kept, after a change of the texts as after an interruption.
-        """
-        wanted = {
-            document.id: document
-            for text in texts
-            for passage in split(text)
-            for document in [Document(content=passage.text, meta={"title": passage.title, "source": text.source})]
-        }
-        held = {document.id for document in self.store.filter_documents()}
-        if held - wanted.keys():
-            self.store.delete_documents(sorted(held - wanted.keys()))
-        new = [document for key, document in wanted.items() if key not in held]
-        for start in range(0, len(new), _WRITTEN_AT_ONCE):
-            part = new[start : start + _WRITTEN_AT_ONCE]
-            passages = [(document.meta["title"], document.content or "") for document in part]
-            vectors = self.encoder.encode_passages(passages, show_progress=True)
-            embedded = [replace(item, embedding=vector) for item, vector in zip(part, vectors.tolist(), strict=True)]
-            self.store.write_documents(embedded, policy=DuplicatePolicy.OVERWRITE)
-        return len(new)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __len__(self) -> int:
-        return int(self.store.count_documents())
+        with self._file.transaction():
+            return self._file.count()
 
-    def search(self, question: str, *, top_k: int) -> list[Hit]:
-        """The passages nearest to a question, best first."""
-        [vector] = self.encoder.encode_queries([question]).tolist()
-        return [
-            Hit(document.score or 0.0, document.meta["title"], document.content or "", document.meta["source"])
-            for document in self.retriever.run(query_embedding=vector, top_k=top_k)["documents"]
-        ]
+    def __contains__(self, id: object) -> bool:
+        with self._file.transaction():
+            return isinstance(id, str) and bool(self._file.present([id]))
+
+    def add(self, passages: Iterable[IndexedPassage], *, show_progress: bool | None = None) -> None:
+        """Encode and store passages under new ids; raises ValueError, and stores nothing, where an id is taken."""
+        new = _by_id(passages)
+        with self._file.transaction():
+            taken = self._file.present(new)
+        if taken:
+            raise ValueError(f"the index holds {_some(taken)} already; expected new ids, or update() to replace them")
+        self._store(new, show_progress)
+
+    def update(self, passages: Iterable[IndexedPassage], *, show_progress: bool | None = None) -> None:
+        """Encode and store passages; those that are there under the same ids are replaced."""
+        self._store(_by_id(passages), show_progress, replace=True)
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Remove passages by id; returns how many there were, since an unknown id is passed over."""
+        with self._file.transaction(write=True):
+            return self._file.delete(set(ids))
+
+    def changed_sources(self, stamps: Mapping[str, str]) -> set[str]:
+        """Sources of which the index knows another stamp or none, and those it knows that are gone.
+
+        A stamp is any text that changes with its source, such as a file's size and time; see synchronize.
+        """
+        with self._file.transaction():
+            known = self._file.stamps()
+        return {source for source in stamps.keys() | known.keys() if stamps.get(source) != known.get(source)}
+
+    def synchronize(
+        self,
+        passages: Iterable[IndexedPassage],
+        *,
+        unchanged: Collection[str] = (),
+        stamps: Mapping[str, str] | None = None,
+        show_progress: bool | None = None,
+    ) -> Changes:
+        """Make the index hold these passages, those of the unchanged sources, and no others.
+
+        A passage whose id is there is taken as it is and not encoded again: derive ids from what passages say. At the
+        end the stamps are stored; a source with an empty one counts as changed the next time too. What an interrupted
+        call has stored, the next one finds.
+        """
+        wanted = _by_id(passages)
+        with self._file.transaction():
+            sources = self._file.sources_of_ids()
+        gone = [id for id, source in sources.items() if id not in wanted and source not in unchanged]
+        if gone:
+            self.delete(gone)
+        new = {id: passage for id, passage in wanted.items() if id not in sources}
+        self._store(new, show_progress)
+        if stamps is not None:
+            with self._file.transaction(write=True):
+                self._file.set_stamps({source: stamp for source, stamp in stamps.items() if stamp})
+        return Changes(len(new), len(gone))
+
+    def search(self, question: str, *, top_k: int = 10) -> list[Hit]:
+        """The passages nearest to a question, best first, at most top_k; among equals the one added first."""
+        if not isinstance(top_k, int) or isinstance(top_k, bool):
+            raise TypeError(f"top_k is {top_k!r}; expected a whole number")
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; expected at least 1")
+        query = self._scaled(self.encoder.encode_queries([question]))[0]
+        with self._file.transaction():
+            self._read_vectors()
+            scores = self._vectors @ query
+            best = _largest(scores, top_k)
+            return [Hit(float(scores[row]), self._file.passage(int(self._numbers[row]))) for row in best]
+
+    def _store(
+        self, passages: Mapping[str, IndexedPassage], show_progress: bool | None, *, replace: bool = False
+    ) -> None:
+        """Encode and write step by step; without replace, ids that another process has stored meanwhile are kept."""
+        waiting = list(passages.values())
+        if not waiting:
+            return
+        with progress_bar(total=len(waiting), unit=" passages", show_progress=show_progress) as progress:
+            for start in range(0, len(waiting), _BATCH):
+                batch = waiting[start : start + _BATCH]
+                pairs = [(passage.title, passage.text) for passage in batch]
+                vectors = self.encoder.encode_passages(pairs, show_progress=False)
+                with self._file.transaction(write=True):
+                    taken = self._file.present([passage.id for passage in batch])
+                    if replace:
+                        self._file.delete(taken)
+                        taken = set()
+                    kept = [row for row, passage in enumerate(batch) if passage.id not in taken]
+                    self._file.insert([batch[row] for row in kept], vectors[kept])
+                progress.update(len(batch))
+
+    def _read_vectors(self) -> None:
+        """Read the vectors when they are first needed, and again when any process has changed the file."""
+        changes = self._file.changes()
+        if changes != self._read_at:
+            self._numbers, vectors = self._file.vectors()
+            self._vectors, self._read_at = self._scaled(vectors), changes
+
+    def _scaled(self, vectors: Vectors) -> Vectors:
+        """To unit length, where the model's similarity is the cosine and its vectors are not of that length."""
+        if self._cosine:
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors /= np.where(norms > 0, norms, 1)
+        return vectors
+
+
+def _by_id(passages: Iterable[IndexedPassage]) -> dict[str, IndexedPassage]:
+    by_id: dict[str, IndexedPassage] = {}
+    for passage in passages:
+        if not isinstance(passage, IndexedPassage):
+            raise TypeError(f"found {type(passage).__name__}; expected IndexedPassage(id, title, text, ...)")
+        if by_id.setdefault(passage.id, passage) != passage:
+            raise ValueError(f"two passages have the id {passage.id!r}; expected an id for each")
+    return by_id
+
+
+def _largest(scores: Vectors, count: int) -> NDArray[np.int64]:
+    """Positions of the largest scores, best first; among equals the one that stands first."""
+    if count < len(scores):
+        candidates = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+    else:
+        candidates = np.arange(len(scores))
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:count]
+
+
+def _some(ids: Collection[str]) -> str:
+    shown = ", ".join(repr(id) for id in sorted(ids)[:3])
+    return f"{shown} and {len(ids) - 3} more" if len(ids) > 3 else shown

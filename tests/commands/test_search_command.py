@@ -1,39 +1,49 @@
-"""The commands search and demo, on a real store on disk and with a model that ranks sensibly."""
+"""The commands search and demo, on a real index on disk and with a model that ranks sensibly."""
 
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-from contextlib import closing
+import os
+import sqlite3
 from pathlib import Path
 
 import pytest
+from model_folders import write_pair
 from typer.testing import CliRunner, Result
 
-from dpr_tiny_retriever import DualEncoder
+from dpr_tiny_retriever.cache_folders import user_cache
 from dpr_tiny_retriever.commands.cli import commands
-from dpr_tiny_retriever.commands.search import _typed
-from dpr_tiny_retriever.data.text_files import Text, read_folder
-from dpr_tiny_retriever.retrieval.passage_index import Index
+from dpr_tiny_retriever.commands.search import search
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
-    (folder / "garden.md").write_text("# Roses\n\nRoses are cut in early spring, above an outer bud.", encoding="utf-8")
-    (folder / "kitchen.txt").write_text("Bread dough rests for an hour before it is baked.", encoding="utf-8")
+    write(folder / "garden.md", "# Roses\n\nRoses are cut in early spring, above an outer bud.")
+    write(folder / "kitchen.txt", "Bread dough rests for an hour before it is baked.")
     return folder
 
 
-@pytest.fixture(scope="module")
-def encoder(minilm_directory: Path) -> DualEncoder:
-    return DualEncoder.from_pretrained(minilm_directory)
+def write(path: Path, content: str) -> None:
+    """Write a file that is some minutes old: one of this instant is read again, lest a change be missed."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
 def run(*arguments: str | Path, typed: str = "") -> Result:
     return CliRunner().invoke(commands, [str(argument) for argument in arguments], input=typed, catch_exceptions=False)
+
+
+def index_files() -> list[Path]:
+    return sorted(path for path in user_cache("search").rglob("*") if path.is_file())
 
 
 def test_a_question_finds_the_passage_that_answers_it(folder: Path, tmp_path: Path, minilm_directory: Path) -> None:
@@ -48,57 +58,139 @@ def test_a_question_finds_the_passage_that_answers_it(folder: Path, tmp_path: Pa
     assert "Roses  [garden.md]" in second.output, "an empty line in a file of questions ends nothing"
 
 
-def test_an_empty_line_ends_typed_questions(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_line_ends_typed_questions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr("sys.stdin", Terminal("How long does dough rest?\n\nWhen are roses cut?\n"))
-    assert list(_typed()) == ["How long does dough rest?"]
-    assert capsys.readouterr().out.count("Question (an empty line ends)") == 2
+    screen = io.StringIO()
+    monkeypatch.setattr("sys.stdout", screen)
+    search(folder)
+    assert screen.getvalue().count("Question (an empty line ends)") == 2
+    assert "How long does dough rest?  (" in screen.getvalue()
+    assert "When are roses cut?  (" not in screen.getvalue()
 
 
-def test_an_index_follows_its_texts(folder: Path, tmp_path: Path, encoder: DualEncoder) -> None:
-    with closing(Index(tmp_path / "index", encoder)) as index:
-        assert (index.update(read_folder(folder)), len(index)) == (2, 2)
-        (folder / "sea.txt").write_text("The tide turns twice a day.", encoding="utf-8")
-        (folder / "kitchen.txt").unlink()
-        assert (index.update(read_folder(folder)), len(index)) == (1, 2)
-        assert [hit.source for hit in index.search("When does the tide turn?", top_k=5)] == ["sea.txt", "garden.md"]
+def test_the_index_follows_the_folder(folder: Path) -> None:
+    question = "When does the tide turn?"
+    assert "2 passages encoded" in run("search", folder, question).output
+    write(folder / "sea.txt", "The tide turns twice a day.")
+    (folder / "kitchen.txt").unlink()
+    output = run("search", folder, question).output
+    assert "2 passages in" in output
+    assert "1 passages encoded" in output
+    assert "[sea.txt]" in output
+    assert "[kitchen.txt]" not in output
+    write(folder / "sea.txt", "The moon pulls the sea up twice a day.")
+    assert "The moon pulls the sea" in run("search", folder, question).output
 
 
-def test_an_interrupted_index_keeps_what_was_written(tmp_path: Path, encoder: DualEncoder) -> None:
-    texts = [Text(f"t{number}", f"This is text number {number}.", "made") for number in range(30)]
-    with closing(Index(tmp_path / "index", encoder)) as index:
-        index.update(texts[:10])
-    with closing(Index(tmp_path / "index", encoder)) as index:
-        assert index.update(texts) == 20
+def test_unchanged_files_are_not_read_again(folder: Path) -> None:
+    run("search", folder, "When are roses cut?")
+    before = (folder / "kitchen.txt").stat()
+    (folder / "kitchen.txt").write_bytes(b"x" * before.st_size)
+    os.utime(folder / "kitchen.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "Bread dough" in run("search", folder, "How long does dough rest?").output
 
 
-# The store's client leaves its lock file open when it is refused.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_an_index_serves_one_run_at_a_time(tmp_path: Path, encoder: DualEncoder) -> None:
-    with closing(Index(tmp_path / "index", encoder)), pytest.raises(BlockingIOError, match="no other run uses"):
-        Index(tmp_path / "index", encoder)
+def test_a_change_in_the_same_instant_is_seen(folder: Path) -> None:
+    (folder / "kitchen.txt").write_text("Bread dough rests for an hour.", encoding="utf-8")
+    run("search", folder, "a")
+    (folder / "kitchen.txt").write_text("Bread dough rests for a day!!.", encoding="utf-8")
+    assert "for a day!!" in run("search", folder, "How long does dough rest?").output
 
 
-def test_models_do_not_share_vectors(folder: Path, tmp_path: Path, encoder: DualEncoder, pair_directory: Path) -> None:
-    with closing(Index(tmp_path / "index", encoder)) as index:
-        index.update(read_folder(folder))
-    with closing(Index(tmp_path / "index", DualEncoder.from_pretrained(pair_directory))) as other:
-        assert len(other) == 0
+def test_each_folder_and_model_has_an_index_of_its_own(folder: Path, tmp_path: Path, pair_directory: Path) -> None:
+    write(tmp_path / "other" / "sea.txt", "The tide turns twice a day.")
+    run("search", folder, "a question")
+    run("search", folder, "a question", "--model", pair_directory)
+    run("search", tmp_path / "other", "a question")
+    assert len(index_files()) == 3
+    for options in ([folder], [folder, "--model", pair_directory], [tmp_path / "other"]):
+        assert "encoded" not in run("search", options[0], "a question", *options[1:]).output
 
 
-def test_what_a_user_can_mend_is_one_line(tmp_path: Path) -> None:
-    program = "from dpr_tiny_retriever.commands.cli import app; app()"
-    found = subprocess.run(
-        [sys.executable, "-c", program, "search", str(tmp_path / "missing"), "a question"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 1
-    assert found.stderr.startswith("Error: there is no folder")
-    assert len(found.stderr.splitlines()) == 1
+@pytest.mark.parametrize("damage", [b"", b"garbage" * 1000], ids=["cut", "overwritten"])
+def test_a_damaged_index_in_the_cache_is_named_and_made_anew(folder: Path, damage: bytes) -> None:
+    run("search", folder, "When are roses cut?")
+    [file] = index_files()
+    content = file.read_bytes()
+    file.write_bytes(damage or content[: len(content) // 2])
+    result = run("search", folder, "When are roses cut?")
+    assert f"The index in the cache is made anew: {file} is no index, or a damaged one" in result.stderr
+    assert "2 passages encoded" in result.stdout
+    assert "[garden.md]" in result.stdout
+    assert run("search", folder, "When are roses cut?").stderr == ""
+
+
+def test_damage_that_shows_in_an_answer_only_is_mended_too(folder: Path) -> None:
+    run("search", folder, "When are roses cut?")
+    [file] = index_files()
+    with sqlite3.connect(file) as connection:
+        connection.execute("DELETE FROM passages WHERE source = 'garden.md'")
+    connection.close()
+    result = run("search", folder, "When are roses cut?", "How long does dough rest?")
+    assert "is made anew" in result.stderr
+    assert result.stdout.count("When are roses cut?") == result.stdout.count("How long does dough rest?") == 1
+
+
+def test_a_damaged_index_that_was_named_is_kept(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "precious.txt"
+    file.write_text("no index at all " * 100)
+    with pytest.raises(ValueError, match=r"precious\.txt is no index, or a damaged one"):
+        run("search", folder, "When are roses cut?", "--index", file)
+    assert file.read_text() == "no index at all " * 100
+
+
+def test_a_retrained_model_of_the_same_name_makes_its_index_anew(folder: Path, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_pair(tmp_path / "pair", seed=seed)
+        result = run("search", folder, "a question", "--model", tmp_path / "pair")
+        assert "2 passages encoded" in result.stdout
+    assert "holds vectors of the model" in result.stderr
+    assert len(index_files()) == 1
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_found(folder: Path) -> None:
+    (folder / "latin.txt").write_bytes("caf\xe9 opens at nine".encode("latin-1"))
+    os.symlink("nowhere", folder / "link.txt")
+    for _ in range(2):
+        result = run("search", folder, "When are roses cut?")
+        assert result.exit_code == 0
+        assert "[garden.md]" in result.stdout
+        assert "Passed over latin.txt: not UTF-8 (byte 3); convert it" in result.stderr
+        assert "Passed over link.txt: No such file or directory" in result.stderr
+    for name in ("garden.md", "kitchen.txt"):
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match="none of these files can be read"):
+        run("search", folder, "When are roses cut?")
+
+
+def test_without_a_cache_folder_a_run_has_an_index_of_its_own(folder: Path, cache: Path) -> None:
+    cache.write_text("a file where the folder would be")
+    result = run("search", folder, "When are roses cut?")
+    assert "The index is not kept" in result.stderr
+    assert "name a file with --index" in result.stderr
+    assert "[garden.md]" in result.stdout
+
+
+def test_hidden_and_generated_folders_are_read_on_request_only(folder: Path) -> None:
+    write(folder / ".git" / "notes.md", "Roses in a hidden folder.")
+    assert "2 passages in" in run("search", folder, "When are roses cut?").output
+    assert "3 passages in" in run("search", folder, "When are roses cut?", "--all-folders").output
+
+
+def test_backend_and_threads_are_passed_on(folder: Path) -> None:
+    with pytest.raises(ValueError, match="backend is 'quick'; expected 'auto', 'native'"):
+        run("search", folder, "a question", "--backend", "quick")
+    assert "--threads" in run("search", folder, "a question", "--threads", "0").stderr
+    assert "[garden.md]" in run("search", folder, "Roses?", "--backend", "numpy", "--threads", "1").stdout
+
+
+def test_the_demo_answers_from_the_python_reference() -> None:
+    first, second = run("demo"), run("demo", "How is a file closed?", "--top-k", "1")
+    assert "The \"with\" statement  [help('with')]" in first.stdout
+    assert "passages encoded" in first.stdout
+    assert "encoded" not in second.stdout
+    assert second.stdout.count("  1. ") == 1

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from dpr_tiny_retriever import Passage
-from dpr_tiny_retriever.data.text_files import PASSAGE_WORDS, Text, read_folder, read_python_reference, split
+from dpr_tiny_retriever.data.text_files import (
+    PASSAGE_WORDS,
+    Text,
+    Unreadable,
+    find_text_files,
+    read_python_reference,
+    read_text_files,
+    split,
+)
 
 HANDBOOK = """# Garden handbook
 
@@ -51,6 +61,11 @@ def test_a_blank_text_gives_no_passage() -> None:
     assert list(split(Text("blank", " \n\n\t\n", "blank.txt"))) == []
 
 
+def read_folder(folder: Path) -> list[Text | Unreadable]:
+    files, unreadable = find_text_files(folder)
+    return [*read_text_files(files), *unreadable]
+
+
 def test_a_folder_is_read_at_any_depth_in_the_order_of_paths(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "deep.MD").write_text("deep", encoding="utf-8")
@@ -59,17 +74,67 @@ def test_a_folder_is_read_at_any_depth_in_the_order_of_paths(tmp_path: Path) -> 
     assert read_folder(tmp_path) == [Text("a", "ä", "a.txt"), Text("deep", "deep", str(Path("b/deep.MD")))]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Certificates\n\nRenew them in May.", encoding="utf-8-sig")
+    assert read_folder(tmp_path) == [Text("a", "# Certificates\n\nRenew them in May.", "a.md")]
+
+
 def test_a_wrong_folder_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*expected one that holds"):
-        read_folder(tmp_path / "missing")
+        find_text_files(tmp_path / "missing")
     with pytest.raises(ValueError, match=r"holds no \.md or \.txt file"):
-        read_folder(tmp_path)
-    file = tmp_path / "latin.txt"
-    file.write_bytes("caf\xe9".encode("latin-1"))
+        find_text_files(tmp_path)
+    file = tmp_path / "a.txt"
+    file.write_text("a")
     with pytest.raises(NotADirectoryError, match="is a file; expected the folder"):
-        read_folder(file)
-    with pytest.raises(ValueError, match=r"latin\.txt is not UTF-8 \(byte 3\)"):
-        read_folder(tmp_path)
+        find_text_files(file)
+
+
+def test_what_cannot_be_read_is_named_beside_the_others(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    (tmp_path / "good.txt").write_text("good")
+    (tmp_path / "link.md").symlink_to("nowhere")
+    (tmp_path / "folder.md").mkdir()
+    assert read_folder(tmp_path) == [
+        Text("good", "good", "good.txt"),
+        Unreadable("latin.txt", "not UTF-8 (byte 3); convert it"),
+        Unreadable("link.md", "No such file or directory"),
+    ]
+
+
+def test_a_name_that_is_not_utf_8_is_written_with_escapes(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Opens at nine.")
+    assert read_folder(tmp_path) == [Text(r"caf\xe9", "Opens at nine.", r"caf\xe9.txt")]
+
+
+def test_hidden_folders_and_those_that_programs_make_are_left_out(tmp_path: Path) -> None:
+    for name in ("docs", ".git", "node_modules", "__pycache__", "environment"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("a")
+    (tmp_path / "environment" / "pyvenv.cfg").write_text("")
+    (tmp_path / "docs" / ".hidden.md").write_text("a file, not a folder")
+    sources = [file.source for file in find_text_files(tmp_path)[0]]
+    assert sources == [str(Path("docs/.hidden.md")), str(Path("docs/a.txt"))]
+    assert len(find_text_files(tmp_path, all_folders=True)[0]) == 6
+
+
+def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
+    def stamp(content: str, seconds: float) -> str:
+        (tmp_path / "a.txt").write_text(content)
+        os.utime(tmp_path / "a.txt", (seconds, seconds))
+        [file], _ = find_text_files(tmp_path)
+        return file.stamp
+
+    stamps = [stamp("a", 1e9), stamp("b", 1e9 + 1), stamp("bc", 1e9 + 1)]
+    assert len(set(stamps)) == 3
+    assert stamp("a", 1e9) == stamps[0]
+    assert stamp("a", time.time()) == "", "a change from now on might leave the same size and time"
+
+
+def test_a_long_line_of_hashes_is_split_in_no_time() -> None:
+    begin = time.process_time()
+    assert list(split(Text("t", "# " * 200_000 + "x\n\nbody", "t.md")))
+    assert time.process_time() - begin < 5  # by a quadratic pattern: an hour
 
 
 def test_the_python_reference_gives_titled_passages() -> None:

@@ -1,0 +1,61 @@
+"""What the commands write: on any terminal, file or pipe, and where there is none."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+
+import typer
+
+#: Control characters, line and paragraph separators, and marks that reorder what follows them.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def prepare_streams() -> None:
+    """Give the process all three standard streams, in which no character is an error.
+
+    A parent may have closed them; then the next file that is opened would take the place of standard output.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def finish_streams() -> None:
+    """Write out what is buffered; where nobody reads it any more, let the interpreter not try again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def say(message: str, *, bold: bool = False, end: str = "\n") -> None:
+    """Write to standard output; bold on a terminal, unless NO_COLOR is set."""
+    styled = bold and not os.environ.get("NO_COLOR")
+    typer.echo(typer.style(visible(message), bold=True) if styled else visible(message), nl=end == "\n")
+
+
+def note(message: str, *, error: bool = False) -> None:
+    """Write a line to standard error; an error in red on a terminal, unless NO_COLOR is set."""
+    styled = error and not os.environ.get("NO_COLOR")
+    typer.echo(typer.style(visible(message), fg=typer.colors.RED) if styled else visible(message), err=True)
+
+
+def visible(text: str) -> str:
+    """Text of files and names as it can be shown: what would steer a terminal is written as an escape.
+
+    So are bytes of names that are not UTF-8, which Python holds as lone surrogates.
+    """
+    shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return shown.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
