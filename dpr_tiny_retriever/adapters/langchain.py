@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.errors import MissingExtraError
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
-from dpr_tiny_retriever.passage import as_passages
 
 try:
     from langchain_core.documents import Document
@@ -22,6 +19,10 @@ except ModuleNotFoundError as error:
         f"{error.name} is not installed, and the LangChain adapter needs it: "
         'pip install "dpr-tiny-retriever[langchain]"'
     ) from error
+
+from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
+from dpr_tiny_retriever.passage import as_passages
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -2,41 +2,73 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-#: Makes a process one in which no framework is installed: importing any of them fails.
-WITHOUT_FRAMEWORKS = """
-import sys
-sys.modules |= dict.fromkeys(["haystack", "langchain_core", "tensorflow", "transformers", "torch"])
-"""
+FARM_HAYSTACK = "import dpr_tiny_retriever.adapters.farm_haystack"
+HAYSTACK = "import haystack_integrations.components.embedders.dpr_tiny"
+LANGCHAIN = "import dpr_tiny_retriever.adapters.langchain"
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT_FRAMEWORKS + script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def last_line(script: str, *folders: Path) -> str:
+    """What a user reads last when the script fails, where only the standard library, our package and folders exist."""
+    path = os.pathsep.join(map(str, [*folders, Path(__file__).parents[2]]))
+    command = [sys.executable, "-S", "-c", script]  # -S leaves out site-packages
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    return run.stderr.splitlines()[-1].removeprefix("dpr_tiny_retriever.errors.")
+
+
+def install(folder: Path, name: str, version: str, source: str) -> None:
+    """Put a distribution into folder that has a package `haystack` of this source."""
+    (folder / "haystack").mkdir()
+    (folder / "haystack" / "__init__.py").write_text(source)
+    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"),
+    ("script", "message"),
     [
-        ("dpr_tiny_retriever.adapters.farm_haystack", "farm-haystack"),
-        ("haystack_integrations.components.embedders.dpr_tiny", "haystack"),
-        ("dpr_tiny_retriever.adapters.langchain", "langchain"),
+        (FARM_HAYSTACK, "TinyDPRRetriever needs farm-haystack 1.26; found none:"),
+        (HAYSTACK, "the embedders need haystack-ai 2 or 3; found none:"),
+        (LANGCHAIN, "langchain_core is not installed, and the LangChain adapter needs it:"),
     ],
 )
-def test_an_adapter_names_the_missing_extra_in_one_line(module: str, extra: str) -> None:
-    finished = run(f"import {module}")
-    assert finished.returncode == 1
-    last_line = finished.stderr.splitlines()[-1]
-    assert last_line.startswith("dpr_tiny_retriever.errors.MissingExtraError: ")
-    assert f'pip install "dpr-tiny-retriever[{extra}]"' in last_line
+def test_an_adapter_names_the_missing_extra_in_one_line(script: str, message: str) -> None:
+    extra = {FARM_HAYSTACK: "farm-haystack", HAYSTACK: "haystack", LANGCHAIN: "langchain"}[script]
+    assert last_line(script) == f'MissingExtraError: {message} pip install "dpr-tiny-retriever[{extra}]"'
+
+
+def test_with_haystack_ai_the_farm_haystack_adapter_says_that_they_exclude_each_other(tmp_path: Path) -> None:
+    install(tmp_path, "haystack-ai", "3.4.0", "")
+    assert last_line(FARM_HAYSTACK, tmp_path) == (
+        "MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found haystack-ai 3.4.0, which excludes it: "
+        'uninstall that, then pip install "dpr-tiny-retriever[farm-haystack]"'
+    )
+
+
+def test_with_farm_haystack_the_haystack_ai_adapter_says_that_they_share_a_name(tmp_path: Path) -> None:
+    install(tmp_path, "farm-haystack", "1.26.4", "")
+    assert last_line(HAYSTACK, tmp_path) == (
+        "MissingExtraError: the embedders need haystack-ai 2 or 3; found farm-haystack 1.26.4, which has the same "
+        'import name: uninstall it, then pip install "dpr-tiny-retriever[haystack]"'
+    )
+
+
+def test_an_import_error_inside_farm_haystack_is_shown_as_it_is(tmp_path: Path) -> None:
+    install(tmp_path, "farm-haystack", "1.26.4", "import a_library_it_needs")
+    assert last_line(FARM_HAYSTACK, tmp_path) == "ModuleNotFoundError: No module named 'a_library_it_needs'"
 
 
 ENCODE = """
+import sys
+sys.modules |= dict.fromkeys(["haystack", "langchain_core", "tensorflow", "transformers", "torch"])  # imports fail
 from dpr_tiny_retriever import DualEncoder
 vectors = DualEncoder.from_pretrained(sys.argv[1]).encode_queries(["the city"])
 print(vectors.shape, vectors.dtype)
@@ -44,4 +76,5 @@ print(vectors.shape, vectors.dtype)
 
 
 def test_the_core_encodes_without_any_framework(pair_directory: Path) -> None:
-    assert run(ENCODE, str(pair_directory)).stdout == "(1, 128) float32\n"
+    command = [sys.executable, "-c", ENCODE, str(pair_directory)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "(1, 128) float32\n"

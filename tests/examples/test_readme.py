@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.also_modern, pytest.mark.also_legacy]
 
 README = Path(__file__).parents[2] / "README.md"
 
-#: The distribution that the blocks below a heading need.
+#: The distribution that the block below a heading needs.
 NEEDS = {
-    "Ten lines that work": "tensorflow",
+    "Ten lines that work": "dpr-tiny-retriever",
     "haystack-ai": "haystack-ai",
     "LangChain": "langchain-core",
     "farm-haystack": "farm-haystack",

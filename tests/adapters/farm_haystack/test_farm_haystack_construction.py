@@ -1,10 +1,7 @@
 """Constructing a retriever: DensePassageRetriever's parameters, stores that do not fit, values that are refused."""
 
 import inspect
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,47 +179,3 @@ def test_a_pair_may_be_saved_under_other_names(
     np.testing.assert_allclose(loaded.embed_documents(documents), retriever.embed_documents(documents), atol=1e-5)
     with pytest.raises(ModelNotFoundError, match="query_encoder"):
         TinyDPRRetriever.load(tmp_path / "saved")
-
-
-IMPORT = "import dpr_tiny_retriever.adapters.farm_haystack"
-
-
-def test_without_farm_haystack_one_line_names_the_extra() -> None:
-    # With -S, without site-packages, only the standard library and this project can be imported.
-    run = subprocess.run([sys.executable, "-S", "-c", IMPORT], env=environment_with(), capture_output=True, text=True)
-    assert run.stderr.splitlines()[-1] == (
-        "dpr_tiny_retriever.errors.MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found none: "
-        'pip install "dpr-tiny-retriever[farm-haystack]"'
-    )
-
-
-def test_with_haystack_ai_installed_one_line_says_that_it_excludes_farm_haystack(tmp_path: Path) -> None:
-    (tmp_path / "haystack").mkdir()
-    (tmp_path / "haystack" / "__init__.py").write_text("")
-    (tmp_path / "haystack_ai-3.4.0.dist-info").mkdir()
-    (tmp_path / "haystack_ai-3.4.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: haystack-ai\nVersion: 3.4.0\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-S", "-c", IMPORT], env=environment_with(tmp_path), capture_output=True, text=True
-    )
-    assert run.stderr.splitlines()[-1] == (
-        "dpr_tiny_retriever.errors.MissingExtraError: TinyDPRRetriever needs farm-haystack 1.26; found "
-        "haystack-ai 3.4.0, which excludes it: uninstall that, then "
-        'pip install "dpr-tiny-retriever[farm-haystack]"'
-    )
-
-
-def test_an_import_error_inside_farm_haystack_is_shown_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "haystack").mkdir()
-    (tmp_path / "haystack" / "__init__.py").write_text("import a_library_it_needs")
-    run = subprocess.run(
-        [sys.executable, "-S", "-c", IMPORT], env=environment_with(tmp_path), capture_output=True, text=True
-    )
-    assert run.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'a_library_it_needs'"
-
-
-def environment_with(*folders: Path) -> dict[str, str]:
-    """Environment variables with which Python finds these folders, then the project."""
-    project = Path(__file__).parents[3]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, project]))}

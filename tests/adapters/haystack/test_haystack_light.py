@@ -9,6 +9,8 @@ import pytest
 
 from dpr_tiny_retriever import DualEncoder
 
+pytestmark = pytest.mark.haystack
+
 SCRIPT = """
 import json, sys
 sys.modules |= dict.fromkeys(["tensorflow", "transformers", "torch"])  # importing any of them fails

@@ -6,15 +6,13 @@ import asyncio
 import copy
 import inspect
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dpr_tiny_retriever import DualEncoder, MissingExtraError, ModelNotFoundError, Passage
+from dpr_tiny_retriever import DualEncoder, ModelNotFoundError, Passage
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 from dpr_tiny_retriever.load_options import DEFAULTS
 
@@ -215,12 +213,3 @@ def test_an_unknown_option_is_refused(pair_directory: Path) -> None:
 def test_the_signature_spells_out_every_load_option() -> None:
     parameters = inspect.signature(TinyDPREmbeddings).parameters
     assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
-
-
-def test_without_langchain_one_line_names_the_extra() -> None:
-    program = "import sys; sys.modules['langchain_core'] = None; import dpr_tiny_retriever.adapters.langchain"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    last_line = ended.stderr.splitlines()[-1]
-    assert MissingExtraError.__name__ in last_line
-    assert 'pip install "dpr-tiny-retriever[langchain]"' in last_line

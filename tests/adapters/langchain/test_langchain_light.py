@@ -11,6 +11,8 @@ import pytest
 
 from dpr_tiny_retriever import DualEncoder
 
+pytestmark = pytest.mark.langchain
+
 SCRIPT = """
 import json, sys
 sys.modules |= dict.fromkeys(["tensorflow", "transformers", "torch"])  # importing any of them fails
