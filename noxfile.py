@@ -63,10 +63,8 @@ def modern(session: nox.Session) -> None:
 
 #: What the sessions modern and lint install beside the package's extras.
 MODERN = [
-    "langchain-openai",
     "langchain-qdrant>=1.1",
     "langchain-tests",
-    "langchain>=1",
     "qdrant-haystack>=12",
     "transformers>=5",
 ]
@@ -193,9 +191,7 @@ def _install_legacy(session: nox.Session) -> None:
     install(
         session,
         "[eval,farm-haystack,langchain,train]",
-        "langchain>=0.2,<0.3",
         "langchain-community>=0.2,<0.3",
-        "langchain-openai<0.2",
         "qdrant-client>=1.12,<1.13",
         "tf-keras",
         "transformers==4.57.*",

@@ -39,6 +39,7 @@ def install(folder: Path, name: str, version: str, source: str) -> None:
         (HAYSTACK, "the embedders need haystack-ai 2 or 3; found none:"),
         (LANGCHAIN, "langchain_core is not installed, and the LangChain adapter needs it:"),
     ],
+    ids=["farm-haystack", "haystack-ai", "LangChain"],
 )
 def test_an_adapter_names_the_missing_extra_in_one_line(script: str, message: str) -> None:
     extra = {FARM_HAYSTACK: "farm-haystack", HAYSTACK: "haystack", LANGCHAIN: "langchain"}[script]
