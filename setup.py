@@ -1,41 +1,91 @@
-"""The encoder in C, as one library for each set of vector instructions; what a machine cannot compile is left out."""
+"""Compiles csrc/bert.c into dpr_tiny_retriever/_native, one library for each instruction set.
 
+The libraries are loaded by ctypes and contain no Python: one wheel a platform serves every Python. Without a C
+compiler the installation succeeds too; _native/build.json then says why there is no library. Environment: CC, the
+compiler (GCC or Clang; otherwise the first found of cc, gcc and clang), and CFLAGS, further flags.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-#: By the names that compiled.py looks for. A -march of another kind of processor is refused, and so left out.
-INSTRUCTIONS = {
-    "_bert": [],
-    "_bert_avx2": ["-march=x86-64-v3"],
-    "_bert_avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
-}
+SOURCE = "csrc/bert.c"
+HEADERS = ["csrc/gemm.h", "csrc/simd.h"]
+FLAGS = "-shared -O3 -fno-math-errno -ffp-contract=fast -fvisibility=hidden -Wall -Wextra -Wconversion -Wshadow"
+#: What each build adds; only the base is for processors other than x86-64.
+BUILDS = {"base": "", "avx2": "-march=x86-64-v3", "avx512": "-march=x86-64-v4 -mprefer-vector-width=512"}
 
 
-class BuildAnew(build_ext):
-    """Compile always, and leave no library of an earlier build where this one fails."""
+class BuildNative(build_ext):
+    """Compiles every build, or records why not."""
 
-    def build_extension(self, ext: Extension) -> None:
-        for folder in (self.build_lib, *(["."] if self.editable_mode else [])):
-            Path(folder, self.get_ext_filename(ext.name)).unlink(missing_ok=True)
-        self.force = True
-        super().build_extension(ext)
+    def run(self) -> None:
+        folder = Path("." if self.inplace else self.build_lib, "dpr_tiny_retriever", "_native")
+        shutil.rmtree(folder, ignore_errors=True)  # a build that fails must not leave an older library
+        folder.mkdir(parents=True)
+        failures = {build: reason for build in BUILDS if (reason := compile_build(build, folder))}
+        record = {"failures": failures}
+        (folder / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+        for build, reason in failures.items():
+            self.warn(f"the native library's build {build} is left out: {reason}")
+
+    def get_outputs(self) -> list[str]:
+        folder = Path(self.build_lib, "dpr_tiny_retriever", "_native")
+        return [str(path) for path in folder.glob("*")]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+class PlatformWheel(bdist_wheel):
+    """A wheel for one platform and every Python 3."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        platform_tag = super().get_tag()[2]
+        # A universal Python of macOS holds two processors' code, these libraries that of one.
+        return "py3", "none", platform_tag.replace("universal2", platform.machine())
+
+
+def compile_build(build: str, folder: Path) -> str | None:
+    """Compile a build into the folder; returns why that is not possible."""
+    compiler = find_compiler()
+    if compiler is None:
+        return "it was built without a C compiler (none in CC, and no cc, gcc or clang)"
+    target = subprocess.run([*compiler, "-dumpmachine"], capture_output=True, text=True).stdout.strip()
+    if BUILDS[build] and not target.startswith("x86_64"):
+        return f"it is for x86-64, not for {target or 'this compiler'}"
+    windows = "windows" in target or "mingw" in target
+    suffix = ".dll" if windows else ".dylib" if "darwin" in target or "macos" in target else ".so"
+    library = folder / f"libbert_{build}{suffix}"
+    flags = shlex.split(f"{FLAGS} {'' if windows else '-fPIC'} {BUILDS[build]} {os.environ.get('CFLAGS', '')}")
+    command = [*compiler, *flags, SOURCE, "-o", str(library), "-lm"]
+    print(shlex.join(command), flush=True)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if done.returncode == 0:
+        return None
+    library.unlink(missing_ok=True)
+    return f"{shlex.join(compiler)} failed: {done.stderr.strip()[:500]}"
+
+
+def find_compiler() -> list[str] | None:
+    """The command of the C compiler."""
+    if os.environ.get("CC"):
+        return shlex.split(os.environ["CC"])
+    found = next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    return [found] if found else None
 
 
 setup(
-    cmdclass={"build_ext": BuildAnew},
-    ext_modules=[
-        Extension(
-            f"dpr_tiny_retriever.{name}",
-            ["csrc/bert.c"],
-            extra_compile_args=["-O3", "-fno-math-errno", "-ffp-contract=fast", *flags],
-            libraries=["m"],
-            optional=True,
-            py_limited_api=True,
-        )
-        for name, flags in INSTRUCTIONS.items()
-    ],
-    # The libraries need no Python, so one wheel is for all of them.
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
+    ext_modules=[Extension("dpr_tiny_retriever._native", [SOURCE], depends=HEADERS)],
 )

@@ -1,241 +1,393 @@
-/* BERT in vectors of the processor's own width, without padding; compiled.py gives it its weights and texts.
+/* The forward pass of a BERT, token ids -> vectors, on CPUs; called by bert_native.py.
 
-   Compiled once for each set of instructions. Texts are worked on in groups: as few tokens as stay in a core's cache,
-   as many as make use of weights that do not. Shapes: t tokens of a group, n of one of its texts, w width, h heads,
-   d = w / h. The kernels of dense layers, and the keys of a text, lie as panels: see matrices.h. */
+   Compiled once for each instruction set. Texts are packed end to end, without padding. They are processed in groups of
+   up to 256 tokens: few enough that activations stay in cache, enough to amortize streaming the weights.
 
+   Shapes:  T  tokens of a group             C  width of the hidden rows
+            N  tokens of one text            H  attention heads
+            NP N rounded up to PANEL         D  size of a head, C / H
+            E  size of a text's vector       F  inner width of the feed-forward network
+   Weights of linear layers are packed as gemm.h says. LayerNorm offsets are folded into the bias of the next linear
+   layer, the factor D^-0.5 of the scores into the query weights: see model/folding.py. */
+
+#include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "matrices.h"
+#include "gemm.h"
 
-#define GROUP 256 /* tokens, or those of one text if it has more */
+#if defined __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define BUFFER_GAP CACHE_LINE /* floats between scratch buffers that must not be touched */
+#else
+#define BUFFER_GAP 0
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void)0)
+#endif
 
-/* A transformer layer: kernels in panels, biases, and the scales of its two normalisations. */
-struct layer {
-    const float *fused, *fused_bias, *joined, *joined_bias, *joined_scale;
-    const float *widened, *widened_bias, *narrowed, *narrowed_bias, *narrowed_scale;
+#if defined _WIN32
+#include <malloc.h>
+#define EXPORT __declspec(dllexport)
+#define aligned_alloc(alignment, size) _aligned_malloc(size, alignment)
+#define aligned_free _aligned_free
+#else
+#define EXPORT __attribute__((visibility("default")))
+#define aligned_free free
+#endif
+
+#define GROUP_TOKENS 256 /* a longer text makes a group of its own */
+
+/* bert_native.py mirrors these two structures. Whoever changes them counts LAYOUT up, here and there. */
+#define LAYOUT "1"
+
+struct dpr_layer {
+    const float *qkv, *qkv_bias;           /* [C, 3C], [3C]: query, key and value */
+    const float *attn_out, *attn_out_bias; /* [C, C], [C] */
+    const float *attn_layernorm_scale;     /* [C] */
+    const float *ffn_in, *ffn_in_bias;     /* [C, F], [F] */
+    const float *ffn_out, *ffn_out_bias;   /* [F, C], [C] */
+    const float *ffn_layernorm_scale;      /* [C] */
 };
 
-struct bert {
-    int64_t layers, width, heads, inner, dim, vocabulary, longest, activation, mean, normalize;
-    double epsilon;
-    const float *words, *places, *second, *scale, *last_offset;
-    const struct layer *layer;
-    /* what attention of the first token alone needs of the last layer, heads one after the other; NULL: all are read */
-    const float *first_query, *first_query_bias, *first_key, *first_value, *first_value_bias;
-    const float *pooler, *pooler_bias, *projection, *projection_bias; /* NULL where the model has none */
+struct dpr_bert {
+    size_t layer_count, width, heads, inner_width, vector_size, vocabulary_size, max_length;
+    int32_t activation, mean_pooling, normalize; /* enum activation, and two booleans */
+    float layernorm_epsilon;
+    const float *word_embeddings;           /* [vocabulary_size, C] */
+    const float *position_embeddings;       /* [max_length, C], the first segment's embedding added */
+    const float *segment_delta;             /* [C]: the second segment's embedding minus the first's */
+    const float *embedding_layernorm_scale; /* [C] */
+    const float *final_layernorm_bias;      /* [C]: the offset that no linear layer follows */
+    const struct dpr_layer *layers;
+    /* The last layer's attention where only the row of [CLS] is read; NULL where all rows are. */
+    const float *cls_query, *cls_query_bias; /* [C, C], [C] */
+    const float *cls_key;                    /* [H, D, C]: the key weights, transposed */
+    const float *cls_value, *cls_value_bias; /* [H, C, D], [C] */
+    /* NULL where the model has none. */
+    const float *pooler, *pooler_bias;         /* [C, C], [C] */
+    const float *projection, *projection_bias; /* [C, E], [E rounded up to PANEL] */
 };
 
-/* Texts whose ids lie end to end. */
+/* Texts whose ids are packed end to end. */
 struct texts {
     size_t count;
-    const int32_t *ids, *lengths, *text_starts;
+    const uint32_t *ids, *lengths, *segment_starts;
 };
 
-/* Where the numbers of a group are while it is worked on. */
-struct space {
-    float *hidden, *fused, *context, *widened; /* [t, w], [t, 3w], [t, w], [t, inner] */
-    float *keys, *scores, *mask, *sums;        /* of a text: [padded, d], [max(n, h), padded], [padded], [max(n, h)] */
-    float *row, *rows, *last;                  /* of its first token: [w], [h, w], [dim] */
+/* Scratch buffers for one group. */
+struct scratch {
+    float *hidden;   /* [T, C] */
+    float *qkv;      /* [T, 3C] */
+    float *context;  /* [T, C] */
+    float *attn_out; /* [T, C] */
+    float *ffn_in;   /* [T, F] */
+    /* attention of one text */
+    float *keys;   /* [NP / PANEL, D, PANEL]: one head's keys, packed */
+    float *mask;   /* [NP]: 0 for a token, then -1e30, so that the padding's softmax numerators are 0 */
+    float *scores; /* [N, NP]; cls_attention: [H, NP] */
+    float *sums;   /* [N]; cls_attention: [H] */
+    /* cls_attention and pooling of one text */
+    float *query;           /* [C] */
+    float *projected_query; /* [H, C] */
+    float *weighted_hidden; /* [H, C] */
+    float *pooled;          /* [C] */
+    float *pooler_out;      /* [C] */
+    float *projected;       /* [E rounded up to PANEL] */
 };
 
-INLINE size_t whole(size_t count, size_t of) { return (count + of - 1) / of * of; }
+INLINE size_t round_up(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
-/* Multi-head attention of every token of a text to every token, of fused [n, 3w] to context [n, w]. */
-static void attend(const struct bert *bert, size_t n, const float *fused, struct space *space, float *context) {
-    size_t width = bert->width, size = width / bert->heads, padded = whole(n, PANEL);
-    for (size_t i = 0; i < padded; i++) space->mask[i] = i < n ? 0 : -1e30f;
-    for (size_t head = 0; head < (size_t)bert->heads; head++) {
-        const float *query = fused + head * size, *key = query + width, *value = key + width;
-        float *keys = space->keys, *scores = space->scores, *out = context + head * size;
-        for (size_t i = 0; i < padded; i++)
-            for (size_t k = 0; k < size; k++)
-                keys[(i / PANEL * size + k) * PANEL + i % PANEL] = i < n ? key[i * 3 * width + k] : 0;
-        product(n, size, padded, query, 3 * width, keys, size * PANEL, PANEL, space->mask, NULL, scores, padded);
-        exponentials(n, padded, scores, space->sums);
-        product(n, n, size, scores, padded, value, PANEL, 3 * width, NULL, NULL, out, width);
-        for (size_t i = 0; i < n; i++, out += width) {
-            float share = 1 / space->sums[i];
-            for (size_t k = 0; k < size; k += LANES) store(out + k, load(out + k) * share);
+/* Multi-head attention of one text: qkv [N, 3C] -> context [N, C]. For each head and token n:
+   context[n] = sum over m of softmax(query[n] . key[m]) value[m]. */
+REFERENCE void attention_reference(size_t N, size_t C, size_t H, const float *qkv, float *probabilities,
+                                   float *context) {
+    size_t D = C / H;
+    for (size_t h = 0; h < H; h++) {
+        for (size_t n = 0; n < N; n++) {
+            const float *query = qkv + n * 3 * C + h * D;
+            float largest = -INFINITY, sum = 0;
+            for (size_t m = 0; m < N; m++) {
+                const float *key = qkv + m * 3 * C + C + h * D;
+                float score = 0;
+                for (size_t d = 0; d < D; d++) score += query[d] * key[d];
+                if (score > largest) largest = score;
+                probabilities[m] = score;
+            }
+            for (size_t m = 0; m < N; m++) {
+                probabilities[m] = expf(probabilities[m] - largest);
+                sum += probabilities[m];
+            }
+            for (size_t d = 0; d < D; d++) {
+                float total = 0;
+                for (size_t m = 0; m < N; m++) total += probabilities[m] / sum * qkv[m * 3 * C + 2 * C + h * D + d];
+                context[n * C + h * D + d] = total;
+            }
         }
     }
 }
 
-/* Attention of a text's first token to every token, of hidden [n, w] to context [1, w]: with the key and value products
-   taken once instead of once a token, as q (x K) = (q K') x and p (x V) = (p x) V. */
-static void attend_first(const struct bert *bert, size_t n, const float *hidden, struct space *space, float *context) {
-    size_t width = bert->width, heads = bert->heads, size = width / heads, padded = whole(n, PANEL);
-    float *query = space->row, *asked = space->rows, *read = asked; /* [w], [h, w], [h, w] */
-    dense(1, width, width, hidden, bert->first_query, bert->first_query_bias, NULL, query);
-    for (size_t head = 0; head < heads; head++) {
-        float *of_head = asked + head * width, *scores = space->scores + head * padded;
-        dense(1, size, width, query + head * size, bert->first_key + head * size * width, NULL, NULL, of_head);
-        for (size_t i = 0; i < n; i++) {
-            vec total = every(0);
-            for (size_t k = 0; k < width; k += LANES) total += load(of_head + k) * load(hidden + i * width + k);
-            scores[i] = sum_of(total);
+/* Packs the keys of one head, rows [N, D] that are stride apart, as the right-hand matrix [D, N] of a gemm. */
+static void pack_keys(size_t N, size_t D, const float *key, size_t stride, float *panels) {
+    size_t NP = round_up(N, PANEL);
+    for (size_t n = 0; n < NP; n++) {
+        float *column = panels + n / PANEL * D * PANEL + n % PANEL;
+        for (size_t d = 0; d < D; d++) column[d * PANEL] = n < N ? key[n * stride + d] : 0;
+    }
+}
+
+/* As attention_reference: scores = query keys', then context = softmax(scores) values, head by head. */
+static void attention(size_t N, size_t C, size_t H, const float *qkv, struct scratch *scratch, float *context) {
+    size_t D = C / H, NP = round_up(N, PANEL);
+    for (size_t n = 0; n < NP; n++) scratch->mask[n] = n < N ? 0 : -1e30f;
+    for (size_t h = 0; h < H; h++) {
+        const float *query = qkv + h * D, *key = query + C, *value = key + C; /* rows are 3C apart */
+        float *head_context = context + h * D;                               /* rows are C apart */
+        pack_keys(N, D, key, 3 * C, scratch->keys);
+        gemm(N, D, NP, query, 3 * C, scratch->keys, D * PANEL, PANEL, scratch->mask, NULL, scratch->scores, NP);
+        softmax_numerators(N, NP, scratch->scores, scratch->sums);
+        gemm(N, N, D, scratch->scores, NP, value, PANEL, 3 * C, NULL, NULL, head_context, C);
+        for (size_t n = 0; n < N; n++) {
+            float *row = head_context + n * C;
+            float reciprocal_sum = 1 / scratch->sums[n];
+            for (size_t d = 0; d < D; d += LANES) store(row + d, load(row + d) * reciprocal_sum);
         }
-        for (size_t i = n; i < padded; i++) scores[i] = -1e30f;
-    }
-    exponentials(heads, padded, space->scores, space->sums);
-    product(heads, n, width, space->scores, padded, hidden, PANEL, width, NULL, NULL, read, width);
-    for (size_t head = 0; head < heads; head++) {
-        for (size_t k = 0; k < width; k++) read[head * width + k] /= space->sums[head];
-        dense(1, width, size, read + head * width, bert->first_value + head * width * size,
-              bert->first_value_bias + head * size, NULL, context + head * size);
     }
 }
 
-/* What a transformer layer makes of hidden rows and of what they attended to, in place of them. */
-static void feed_forward(const struct bert *bert, const struct layer *layer, size_t rows, struct space *space) {
-    size_t width = bert->width, inner = bert->inner;
-    float *hidden = space->hidden, *attended = space->fused, *widened = space->widened;
-    dense(rows, width, width, space->context, layer->joined, layer->joined_bias, hidden, attended);
-    normalise(rows, width, bert->epsilon, layer->joined_scale, attended);
-    dense(rows, width, inner, attended, layer->widened, layer->widened_bias, NULL, widened);
-    activate(bert->activation, rows * inner, widened);
-    dense(rows, inner, width, widened, layer->narrowed, layer->narrowed_bias, attended, hidden);
-    normalise(rows, width, bert->epsilon, layer->narrowed_scale, hidden);
+/* Attention of one text's first token, [CLS], in the last layer: hidden [N, C] -> context [C]. The key and value
+   products are taken once instead of once a token: q (x K) = (q K') x, and p (x V) = (p x) V. */
+static void cls_attention(const struct dpr_bert *bert, size_t N, const float *hidden, struct scratch *scratch,
+                          float *context) {
+    size_t C = bert->width, H = bert->heads, D = C / H, NP = round_up(N, PANEL);
+    linear(1, C, C, hidden, bert->cls_query, bert->cls_query_bias, NULL, scratch->query);
+    for (size_t h = 0; h < H; h++) {
+        float *projected_query = scratch->projected_query + h * C, *scores = scratch->scores + h * NP;
+        linear(1, D, C, scratch->query + h * D, bert->cls_key + h * D * C, NULL, NULL, projected_query);
+        for (size_t n = 0; n < N; n++) {
+            vec sum = splat(0);
+            for (size_t c = 0; c < C; c += LANES) sum += load(projected_query + c) * load(hidden + n * C + c);
+            scores[n] = hsum(sum);
+        }
+        for (size_t n = N; n < NP; n++) scores[n] = -1e30f;
+    }
+    softmax_numerators(H, NP, scratch->scores, scratch->sums);
+    gemm(H, N, C, scratch->scores, NP, hidden, PANEL, C, NULL, NULL, scratch->weighted_hidden, C);
+    for (size_t h = 0; h < H; h++) {
+        float *weighted_hidden = scratch->weighted_hidden + h * C;
+        for (size_t c = 0; c < C; c++) weighted_hidden[c] /= scratch->sums[h];
+        linear(1, C, D, weighted_hidden, bert->cls_value + h * C * D, bert->cls_value_bias + h * D, NULL,
+               context + h * D);
+    }
 }
 
-/* The vector [dim] of one text, of its hidden rows [count, w]. */
-static void pool(const struct bert *bert, size_t count, const float *hidden, struct space *space, float *vector) {
-    size_t width = bert->width, dim = bert->dim;
-    float *row = space->row;
-    for (size_t k = 0; k < width; k += LANES) {
-        vec total = every(0);
-        for (size_t i = 0; i < count; i++) total += load(hidden + i * width + k);
-        store(row + k, total / (float)count + load(bert->last_offset + k));
+/* The rest of a transformer layer: hidden [rows, C] and context [rows, C] -> hidden. */
+static void feed_forward(const struct dpr_bert *bert, const struct dpr_layer *layer, size_t rows,
+                         struct scratch *scratch) {
+    size_t C = bert->width, F = bert->inner_width;
+    float *hidden = scratch->hidden, *attn_out = scratch->attn_out, *ffn_in = scratch->ffn_in;
+    linear(rows, C, C, scratch->context, layer->attn_out, layer->attn_out_bias, hidden, attn_out);
+    layer_norm(rows, C, bert->layernorm_epsilon, layer->attn_layernorm_scale, attn_out);
+    linear(rows, C, F, attn_out, layer->ffn_in, layer->ffn_in_bias, NULL, ffn_in);
+    activate((enum activation)bert->activation, rows * F, ffn_in);
+    linear(rows, F, C, ffn_in, layer->ffn_out, layer->ffn_out_bias, attn_out, hidden);
+    layer_norm(rows, C, bert->layernorm_epsilon, layer->ffn_layernorm_scale, hidden);
+}
+
+/* The embedding layer: ids of T tokens -> hidden [T, C]. */
+static void embed(const struct dpr_bert *bert, const struct texts *texts, size_t T, float *hidden) {
+    size_t C = bert->width;
+    /* Rows of the vocabulary are scattered over memory: fetch all before the first is used. */
+    for (size_t t = 0; t < T; t++)
+        for (size_t c = 0; c < C; c += CACHE_LINE) __builtin_prefetch(bert->word_embeddings + texts->ids[t] * C + c);
+    size_t t = 0;
+    for (size_t text = 0; text < texts->count; text++) {
+        for (size_t n = 0; n < texts->lengths[text]; n++) {
+            const float *word = bert->word_embeddings + texts->ids[t] * C;
+            const float *position = bert->position_embeddings + n * C;
+            int second_segment = n >= texts->segment_starts[text];
+            for (size_t c = 0; c < C; c += LANES) {
+                vec sum = load(word + c) + load(position + c);
+                if (second_segment) sum += load(bert->segment_delta + c);
+                store(hidden + t * C + c, sum);
+            }
+            t++;
+        }
+    }
+    layer_norm(T, C, bert->layernorm_epsilon, bert->embedding_layernorm_scale, hidden);
+}
+
+/* The vector [E] of one text from its hidden rows: the mean of [rows, C], which is the row itself where only [CLS] is
+   read, then what the model has of pooler, projection and normalization. */
+static void pool(const struct dpr_bert *bert, size_t rows, const float *hidden, struct scratch *scratch,
+                 float *vector) {
+    size_t C = bert->width, E = bert->vector_size;
+    float *pooled = scratch->pooled;
+    for (size_t c = 0; c < C; c += LANES) {
+        vec sum = splat(0);
+        for (size_t r = 0; r < rows; r++) sum += load(hidden + r * C + c);
+        store(pooled + c, sum / (float)rows + load(bert->final_layernorm_bias + c));
     }
     if (bert->pooler) {
-        dense(1, width, width, row, bert->pooler, bert->pooler_bias, NULL, space->rows);
-        for (size_t k = 0; k < width; k++) row[k] = tanhf(space->rows[k]);
+        linear(1, C, C, pooled, bert->pooler, bert->pooler_bias, NULL, scratch->pooler_out);
+        for (size_t c = 0; c < C; c++) scratch->pooler_out[c] = tanhf(scratch->pooler_out[c]);
+        pooled = scratch->pooler_out;
     }
     if (bert->projection) {
-        dense(1, width, whole(dim, PANEL), row, bert->projection, bert->projection_bias, NULL, space->last);
-        row = space->last;
+        linear(1, C, round_up(E, PANEL), pooled, bert->projection, bert->projection_bias, NULL, scratch->projected);
+        pooled = scratch->projected;
     }
-    float length = 1;
+    float norm = 1;
     if (bert->normalize) {
         float squares = 0;
-        for (size_t k = 0; k < dim; k++) squares += row[k] * row[k];
-        length = sqrtf(squares);
-        if (length < 1e-12f) length = 1e-12f;
+        for (size_t e = 0; e < E; e++) squares += pooled[e] * pooled[e];
+        norm = sqrtf(squares);
+        if (norm < 1e-12f) norm = 1e-12f;
     }
-    for (size_t k = 0; k < dim; k++) vector[k] = row[k] / length;
+    for (size_t e = 0; e < E; e++) vector[e] = pooled[e] / norm;
 }
 
-/* The vectors [texts, dim] of a group. */
-static void encode_group(const struct bert *bert, const struct texts *texts, struct space *space, float *vectors) {
-    size_t width = bert->width, total = 0, rows = 0;
-    float *hidden = space->hidden;
-    for (size_t text = 0; text < texts->count; text++) total += texts->lengths[text];
-    for (size_t i = 0; i < total; i++) /* from all over memory, and so ahead of their use */
-        for (size_t k = 0; k < width; k += LINE) __builtin_prefetch(bert->words + texts->ids[i] * width + k);
-    for (size_t text = 0; text < texts->count; text++)
-        for (int32_t i = 0; i < texts->lengths[text]; i++, rows++)
-            for (size_t k = 0; k < width; k += LANES) {
-                vec sum = load(bert->words + texts->ids[rows] * width + k) + load(bert->places + i * width + k);
-                if (i >= texts->text_starts[text]) sum += load(bert->second + k);
-                store(hidden + rows * width + k, sum);
-            }
-    normalise(rows, width, bert->epsilon, bert->scale, hidden);
-    for (int64_t l = 0; l < bert->layers; l++) {
-        const struct layer *layer = bert->layer + l;
-        int first_alone = l == bert->layers - 1 && bert->first_query;
-        if (!first_alone) dense(rows, width, 3 * width, hidden, layer->fused, layer->fused_bias, NULL, space->fused);
-        for (size_t text = 0, at = 0; text < texts->count; at += texts->lengths[text++]) {
-            size_t n = texts->lengths[text];
-            if (first_alone) {
-                attend_first(bert, n, hidden + at * width, space, space->context + text * width);
-                memmove(hidden + text * width, hidden + at * width, width * sizeof(float));
-            } else {
-                attend(bert, n, space->fused + at * 3 * width, space, space->context + at * width);
-            }
+/* The vectors [texts, E] of a group of T tokens. */
+static void forward_group(const struct dpr_bert *bert, const struct texts *texts, size_t T, struct scratch *scratch,
+                          float *vectors) {
+    size_t C = bert->width, H = bert->heads, E = bert->vector_size;
+    float *hidden = scratch->hidden;
+    embed(bert, texts, T, hidden);
+
+    size_t full_layers = bert->cls_query ? bert->layer_count - 1 : bert->layer_count;
+    for (size_t l = 0; l < full_layers; l++) {
+        const struct dpr_layer *layer = &bert->layers[l];
+        linear(T, C, 3 * C, hidden, layer->qkv, layer->qkv_bias, NULL, scratch->qkv);
+        size_t first = 0; /* token of the text */
+        for (size_t text = 0; text < texts->count; text++) {
+            size_t N = texts->lengths[text];
+            attention(N, C, H, scratch->qkv + first * 3 * C, scratch, scratch->context + first * C);
+            first += N;
         }
-        if (first_alone) rows = texts->count;
-        feed_forward(bert, layer, rows, space);
+        feed_forward(bert, layer, T, scratch);
     }
-    for (size_t text = 0, at = 0; text < texts->count; text++, vectors += bert->dim) {
-        pool(bert, bert->mean ? texts->lengths[text] : 1, hidden + at * width, space, vectors);
-        at += bert->first_query ? 1 : texts->lengths[text];
+
+    if (bert->cls_query) {
+        size_t first = 0;
+        for (size_t text = 0; text < texts->count; text++) {
+            size_t N = texts->lengths[text];
+            cls_attention(bert, N, hidden + first * C, scratch, scratch->context + text * C);
+            /* From here on hidden has one row a text; no later text's rows are overwritten, for text <= first. */
+            memmove(hidden + text * C, hidden + first * C, C * sizeof(float));
+            first += N;
+        }
+        feed_forward(bert, &bert->layers[full_layers], texts->count, scratch);
+    }
+
+    size_t first = 0;
+    for (size_t text = 0; text < texts->count; text++) {
+        size_t N = texts->lengths[text];
+        pool(bert, bert->mean_pooling ? N : 1, hidden + first * C, scratch, vectors + text * E);
+        first += bert->cls_query ? 1 : N;
     }
 }
 
-/* ---- what compiled.py calls ---- */
+/* Allocates all buffers as one block, each on a cache line of its own; NULL if there is no memory. The caller frees the
+   block. T and N are the largest of the call. */
+static float *allocate_scratch(const struct dpr_bert *bert, size_t T, size_t N, struct scratch *scratch) {
+    size_t C = bert->width, H = bert->heads, F = bert->inner_width, NP = round_up(N, PANEL);
+    size_t score_rows = N > H ? N : H;
+    struct {
+        float **start;
+        size_t size;
+    } buffers[] = {
+        {&scratch->hidden, T * C},
+        {&scratch->qkv, T * 3 * C},
+        {&scratch->context, T * C},
+        {&scratch->attn_out, T * C},
+        {&scratch->ffn_in, T * F},
+        {&scratch->keys, NP * (C / H)},
+        {&scratch->mask, NP},
+        {&scratch->scores, score_rows * NP},
+        {&scratch->sums, score_rows},
+        {&scratch->query, C},
+        {&scratch->projected_query, H * C},
+        {&scratch->weighted_hidden, H * C},
+        {&scratch->pooled, C},
+        {&scratch->pooler_out, C},
+        {&scratch->projected, round_up(bert->vector_size, PANEL)},
+    };
+    const size_t buffer_count = sizeof buffers / sizeof *buffers;
+    size_t total = 0;
+    for (size_t i = 0; i < buffer_count; i++) total += round_up(buffers[i].size, CACHE_LINE) + BUFFER_GAP;
+    float *block = aligned_alloc(CACHE_LINE * sizeof(float), total * sizeof(float));
+    if (!block) return NULL;
+    float *next = block;
+    for (size_t i = 0; i < buffer_count; i++) {
+        size_t size = round_up(buffers[i].size, CACHE_LINE);
+        *buffers[i].start = next;
+        ASAN_POISON_MEMORY_REGION(next + size, BUFFER_GAP * sizeof(float));
+        next += size + BUFFER_GAP;
+    }
+    return block;
+}
+
+/* ---- what bert_native.py calls ---- */
+
+/* The instruction set of this library, and the layout of struct dpr_bert that it was compiled with. */
+EXPORT const char *dpr_build(void) { return BUILD ", layout " LAYOUT; }
 
 /* How many floats a vector of this library has. */
-int lanes(void) { return LANES; }
+EXPORT int dpr_lanes(void) { return LANES; }
 
-/* How many floats a vector has that this processor works on at once. */
-int lanes_here(void) {
+/* How many floats the widest vectors have that this processor and the libraries for it know. */
+EXPORT int dpr_cpu_lanes(void) {
 #if defined __x86_64__
     __builtin_cpu_init();
-    int two = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    int four = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
-    return two && four ? 16 : two ? 8 : 4;
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl");
+    return avx2 && avx512 ? 16 : avx2 ? 8 : 4;
 #else
     return LANES;
 #endif
 }
 
-/* Whether this library is faster than numpy, which knows the instructions that the least of an x86 lacks. */
-int worth_while(void) {
-#if defined __x86_64__
-    return LANES > 4;
-#else
-    return 1;
-#endif
-}
+enum dpr_outcome { DPR_DONE, DPR_OUT_OF_MEMORY, DPR_INVALID_INPUT, DPR_WRONG_SIZE };
 
-enum outcome { DONE, NO_MEMORY, NO_SUCH_TOKEN };
+/* Writes the vectors [text_count, E] of texts whose ids are packed end to end.
 
-/* Writes the vectors [count, dim] of texts whose ids lie end to end. */
-int encode(const struct bert *bert, int64_t count, const int32_t *ids, const int32_t *lengths,
-           const int32_t *text_starts, float *vectors) {
-    size_t width = bert->width, heads = bert->heads, dim = bert->dim, total = 0, n = 1;
-    for (int64_t i = 0; i < count; i++) {
-        if (lengths[i] < 1 || lengths[i] > bert->longest) return NO_SUCH_TOKEN;
-        if ((size_t)lengths[i] > n) n = lengths[i];
-        total += lengths[i];
+   DPR_WRONG_SIZE: bert_size is not the structure's, id_count not the sum of lengths, or vectors_size not text_count E.
+   DPR_INVALID_INPUT: an id outside the vocabulary, or a length below 1 or above max_length. What Python holds as int32
+   is read as unsigned: a negative number is too large. */
+EXPORT int dpr_encode(const struct dpr_bert *bert, size_t bert_size, size_t text_count, const uint32_t *ids,
+                      size_t id_count, const uint32_t *lengths, const uint32_t *segment_starts, float *vectors,
+                      size_t vectors_size) {
+    if (bert_size != sizeof *bert || vectors_size != text_count * bert->vector_size) return DPR_WRONG_SIZE;
+    size_t total = 0, longest = 1;
+    for (size_t text = 0; text < text_count; text++) {
+        if (lengths[text] < 1 || lengths[text] > bert->max_length) return DPR_INVALID_INPUT;
+        if (lengths[text] > longest) longest = lengths[text];
+        total += lengths[text];
     }
-    for (size_t i = 0; i < total; i++)
-        if (ids[i] < 0 || ids[i] >= bert->vocabulary) return NO_SUCH_TOKEN;
+    if (id_count != total) return DPR_WRONG_SIZE;
+    for (size_t i = 0; i < id_count; i++)
+        if (ids[i] >= bert->vocabulary_size) return DPR_INVALID_INPUT;
 
-    size_t most = n > GROUP ? n : GROUP, tokens = total < most ? total : most;
-    size_t padded = whole(n, PANEL), rows = n > heads ? n : heads;
-    struct space space;
-    struct { float **at; size_t size; } parts[] = {
-        {&space.hidden, tokens * width},
-        {&space.fused, tokens * 3 * width},
-        {&space.context, tokens * width},
-        {&space.widened, tokens * bert->inner},
-        {&space.keys, padded * width / heads},
-        {&space.scores, rows * padded},
-        {&space.mask, padded},
-        {&space.sums, rows},
-        {&space.row, width},
-        {&space.rows, heads * width},
-        {&space.last, whole(dim, PANEL)},
-    };
-    const size_t part_count = sizeof parts / sizeof *parts;
-    size_t needed = LINE; /* something, where there is no text */
-    for (size_t i = 0; i < part_count; i++) needed += whole(parts[i].size, LINE);
-    float *memory = aligned_alloc(LINE * sizeof(float), needed * sizeof(float)), *next = memory;
-    if (!memory) return NO_MEMORY;
-    for (size_t i = 0; i < part_count; next += whole(parts[i++].size, LINE)) *parts[i].at = next;
+    size_t group_tokens = longest > GROUP_TOKENS ? longest : GROUP_TOKENS;
+    if (total < group_tokens) group_tokens = total;
+    struct scratch scratch;
+    float *block = allocate_scratch(bert, group_tokens, longest, &scratch);
+    if (!block) return DPR_OUT_OF_MEMORY;
 
-    for (int64_t done = 0; done < count;) {
-        struct texts group = {0, ids, lengths + done, text_starts + done};
-        size_t size = 0;
-        for (; done < count && (!group.count || size + lengths[done] <= tokens); group.count++) size += lengths[done++];
-        encode_group(bert, &group, &space, vectors);
-        ids += size;
-        vectors += group.count * dim;
+    struct texts group = {0, ids, lengths, segment_starts};
+    for (size_t done = 0; done < text_count; done += group.count) {
+        group.lengths = lengths + done;
+        group.segment_starts = segment_starts + done;
+        group.count = 0;
+        size_t T = 0;
+        while (done + group.count < text_count && T + group.lengths[group.count] <= group_tokens) {
+            T += group.lengths[group.count];
+            group.count++;
+        }
+        forward_group(bert, &group, T, &scratch, vectors + done * bert->vector_size);
+        group.ids += T;
     }
-    free(memory);
-    return DONE;
+    aligned_free(block);
+    return DPR_DONE;
 }

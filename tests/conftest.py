@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import json
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from model_folders import write_pair
 from training_data import records
 
 from dpr_tiny_retriever import DualEncoder, Encoder
-from dpr_tiny_retriever.model.bert_native import _fits, _runnable
+from dpr_tiny_retriever.model.bert_native import available_builds, fitting_builds
 from dpr_tiny_retriever.model.config import BertConfig
 
 # Laws are checked, not times: a busy machine must not fail a test.
@@ -110,15 +109,14 @@ def texts() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.fixture(params=[*(f"{library.lanes()} floats at once" for library in _runnable()), "numpy", "graph"])
+@pytest.fixture(params=[*available_builds(), "numpy", "graph"])
 def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which implementation encodes in encoders made from here on, whatever the work; a model may not fit a library."""
 
-    def chosen(config: BertConfig) -> list[ctypes.CDLL]:
-        named = [library for library in _runnable() if request.param == f"{library.lanes()} floats at once"]
-        return [library for library in named if _fits(library, config)]
+    def chosen(config: BertConfig) -> list[str]:
+        return [build for build in fitting_builds(config) if build == request.param]
 
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner.libraries", chosen)
+    monkeypatch.setattr("dpr_tiny_retriever.model.runner.fitting_builds", chosen)
     enough = 0 if request.param == "graph" else 1 << 40
     monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW", enough)
     monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW_AT_FIRST", enough)
@@ -128,7 +126,7 @@ def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoders made from here on are those of a machine where nothing was compiled."""
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner.libraries", lambda config: [])
+    monkeypatch.setattr("dpr_tiny_retriever.model.runner.fitting_builds", lambda config: [])
 
 
 FIGURES = pytest.StashKey[dict[str, float]]()

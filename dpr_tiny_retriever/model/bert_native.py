@@ -1,151 +1,232 @@
-"""BERT in C, without padding: the fastest way on a processor with vector instructions, for one text or many.
+"""BERT in C: the fastest backend on a CPU, for one text or many.
 
-csrc/bert.c is compiled where the package is built, once for each set of vector instructions; the library that fits the
-processor and the model is loaded here. The same maths as bert_tensorflow.forward, equal to 1e-5.
+The same maths as bert_tensorflow, equal to 1e-5, without padding and without importing TensorFlow. NativeBert hands
+the weights to the fastest build of the native library that fits the processor and the model.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import math
-from collections.abc import Iterator
-from importlib.util import find_spec
-from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Layer
 from dpr_tiny_retriever.model.folding import fold
+from dpr_tiny_retriever.model.native_library import (
+    BUILDS,
+    BertStruct,
+    LayerStruct,
+    NativeLibrary,
+    available_builds,
+    cpu_simd_width,
+    native_libraries,
+    unavailable_builds,
+)
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
-from dpr_tiny_retriever.types import Array
+from dpr_tiny_retriever.types import Array, Vectors
 
-_DONE, _NO_MEMORY = 0, 1
-#: Floats in a line of the processor's cache.
-_LINE = 16
+__all__ = [
+    "NativeBert",
+    "available_builds",
+    "cpu_simd_width",
+    "fitting_builds",
+    "preferred_over_numpy",
+    "unavailable_builds",
+    "unsupported",
+]
 
-
-class _Bert(ctypes.Structure):
-    """struct bert of bert.c; struct layer is ten pointers."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in "layers width heads inner dim vocabulary longest".split()),
-        *((name, ctypes.c_int64) for name in "activation mean normalize".split()),
-        ("epsilon", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in "words places second scale last_offset layer".split()),
-        *((f"first_{name}", ctypes.c_void_p) for name in "query query_bias key value value_bias".split()),
-        *((name, ctypes.c_void_p) for name in "pooler pooler_bias projection projection_bias".split()),
-    ]
+_CACHE_LINE = 16  # floats
+#: enum dpr_outcome of bert.c.
+_DONE, _OUT_OF_MEMORY, _INVALID_INPUT, _WRONG_SIZE = range(4)
 
 
-class CompiledBert:
-    """The forward pass of one BERT. Thread-safe, and other threads run while it works."""
+class NativeBert:
+    """The forward pass of one BERT in C. Thread-safe; other Python threads run meanwhile."""
 
-    def __init__(self, library: ctypes.CDLL, config: BertConfig, weights: BertWeights) -> None:
-        """library is one of libraries(config)."""
-        self.lanes: int = library.lanes()
-        self._config = config
+    def __init__(self, config: BertConfig, weights: BertWeights, *, build: str | None = None) -> None:
+        """build is one of available_builds(); None takes the fastest that fits the model.
+
+        Raises ValueError, saying why, if no build can run this model here, or if a tensor has another shape than the
+        configuration says.
+        """
+        reason = unsupported(config, build)
+        if reason is not None:
+            raise ValueError(reason)
+        library = native_libraries()[build or fitting_builds(config)[0]]
+        #: The instruction set: "AVX-512", "AVX2", "NEON" or "baseline".
+        self.build = library.instruction_set
+        self._panel = library.panel
         self._encode = library.encode
-        self._kept: list[Array] = []  # what the pointers below point to
-        of, width = fold(config, weights), config.hidden_size
-        self._layers = (ctypes.c_void_p * (10 * len(of.layers)))(*chain.from_iterable(map(self._layer, of.layers)))
-        self._bert = _Bert(
-            layers=len(of.layers),
-            width=width,
-            heads=config.num_attention_heads,
-            inner=config.intermediate_size,
-            dim=config.embedding_dim,
-            vocabulary=len(of.word_embeddings),
-            longest=len(of.position_embeddings),
-            activation=config.activation,
-            mean=config.pooling == "mean",
-            normalize=config.normalize,
-            epsilon=config.layer_norm_eps,
-            words=self._pointer(_shaped(of.word_embeddings, len(of.word_embeddings), width)),
-            places=self._pointer(_shaped(of.position_embeddings, len(of.position_embeddings), width)),
-            second=self._pointer(_shaped(of.segment_delta, width)),
-            scale=self._pointer(_shaped(of.embedding_layernorm_scale, width)),
-            last_offset=self._pointer(_shaped(of.final_layernorm_bias, width)),
-            layer=ctypes.addressof(self._layers),
-        )
-        if of.cls_attention:
-            heads, size = config.num_attention_heads, width // config.num_attention_heads
-            self._bert.first_query, self._bert.first_query_bias = self._dense(of.cls_attention.query, width, width)
-            self._bert.first_key = self._pointer(_panels(_shaped(of.cls_attention.key, heads, size, width), self.lanes))
-            self._bert.first_value = self._pointer(
-                _panels(_shaped(of.cls_attention.value, heads, width, size), self.lanes)
-            )
-            self._bert.first_value_bias = self._pointer(_shaped(of.cls_attention.value_bias, width))
-        if config.pooling == "pooler" and weights.pooler:
-            self._bert.pooler, self._bert.pooler_bias = self._dense(weights.pooler, width, width)
-        if weights.projection:
-            parts = self._dense(weights.projection, width, config.embedding_dim)
-            self._bert.projection, self._bert.projection_bias = parts
+        self._arrays: list[Array] = []  # keeps alive what the structure points to
+        self._bert = self._structure(config, weights)
 
-    def encode(self, tokens: Tokens) -> Array:
-        """Vectors [n texts, embedding_dim] of tokenised texts."""
-        vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
-        self.encode_into(vectors, tokens)
+    def forward(self, tokens: Tokens) -> Vectors:
+        """Vectors [n, embedding_dim] of n texts, float32."""
+        vectors = np.empty((len(tokens.lengths), self._bert.vector_size), np.float32)
+        self.forward_into(vectors, tokens)
         return vectors
 
-    def encode_into(self, vectors: Array, tokens: Tokens) -> None:
-        """Write the vectors of tokenised texts to [n texts, embedding_dim]."""
-        given = [np.ascontiguousarray(array, np.int32) for array in (tokens.ids, tokens.lengths, tokens.segment_starts)]
-        pointers = (array.ctypes.data for array in (*given, vectors))
-        outcome = self._encode(ctypes.byref(self._bert), len(vectors), *pointers)
-        if outcome == _NO_MEMORY:
-            raise MemoryError(f"no memory for a text of {tokens.lengths.max()} tokens")
-        if outcome != _DONE:
+    def forward_into(self, out: Vectors, tokens: Tokens) -> None:
+        """Write the vectors of n texts to out, float32 [n, embedding_dim].
+
+        Raises TypeError for arrays of another dtype, ValueError for another shape, for memory that C cannot read or
+        write in order, and for token ids or lengths that the model does not have.
+        """
+        for name in ("ids", "lengths", "segment_starts"):
+            _check(f"tokens.{name}", getattr(tokens, name), np.int32, 1)
+        _check("out", out, np.float32, 2)
+        expected = (len(tokens.lengths), self._bert.vector_size)
+        if out.shape != expected or not out.flags.writeable:
+            access = "writable" if out.flags.writeable else "read-only"
+            raise ValueError(f"out has shape {out.shape} and is {access}; expected shape {expected}, writable")
+        if len(tokens.segment_starts) != len(tokens.lengths):
             raise ValueError(
-                f"token ids {tokens.ids.min()} to {tokens.ids.max()} in texts of {tokens.lengths.min()} to "
-                f"{tokens.lengths.max()}; this model knows 0 to {self._bert.vocabulary - 1} in texts of 1 to "
-                f"{self._bert.longest}"
+                f"{len(tokens.lengths)} texts have {len(tokens.segment_starts)} segment starts; expected as many"
             )
+        outcome = self._encode(
+            ctypes.byref(self._bert),
+            ctypes.sizeof(self._bert),
+            len(tokens.lengths),
+            tokens.ids.ctypes.data,
+            len(tokens.ids),
+            tokens.lengths.ctypes.data,
+            tokens.segment_starts.ctypes.data,
+            out.ctypes.data,
+            out.size,
+        )
+        if outcome != _DONE:
+            raise self._error(outcome, tokens)
 
-    def _layer(self, layer: Layer) -> Iterator[int]:
-        width, inner = self._config.hidden_size, self._config.intermediate_size
-        yield from self._dense(layer.query_key_value, width, 3 * width)
-        yield from self._dense(layer.attention_output, width, width)
-        yield self._pointer(_shaped(layer.attention_norm.scale, width))
-        yield from self._dense(layer.intermediate, width, inner)
-        yield from self._dense(layer.output, inner, width)
-        yield self._pointer(_shaped(layer.output_norm.scale, width))
+    def _error(self, outcome: int, tokens: Tokens) -> Exception:
+        if outcome == _OUT_OF_MEMORY:
+            return MemoryError(f"no memory for a text of {tokens.lengths.max()} tokens")
+        if outcome == _INVALID_INPUT:
+            return ValueError(
+                f"token ids are {_range(tokens.ids)} in texts of {_range(tokens.lengths)} tokens; this model takes ids "
+                f"of 0 to {self._bert.vocabulary_size - 1} in texts of 1 to {self._bert.max_length} tokens"
+            )
+        if outcome == _WRONG_SIZE:
+            total = tokens.lengths.sum(dtype=np.int64)
+            return ValueError(f"{len(tokens.ids)} token ids were given; expected {total}, the sum of the lengths")
+        return RuntimeError(f"the native library returned {outcome}, which this version does not know")
 
-    def _dense(self, dense: Dense, depth: int, columns: int) -> tuple[int, int]:
-        panels = _panels(_shaped(dense.kernel, depth, columns), self.lanes)
-        bias = np.zeros(panels[:, 0].size, np.float32)
+    def _structure(self, config: BertConfig, weights: BertWeights) -> BertStruct:
+        folded, width = fold(config, weights), config.hidden_size
+        layers = [self._layer(layer, config) for layer in folded.layers]
+        bert = BertStruct(
+            layer_count=len(layers),
+            width=width,
+            heads=config.num_attention_heads,
+            inner_width=config.intermediate_size,
+            vector_size=config.embedding_dim,
+            vocabulary_size=len(folded.word_embeddings),
+            max_length=len(folded.position_embeddings),
+            activation=config.activation,
+            mean_pooling=config.pooling == "mean",
+            normalize=config.normalize,
+            layernorm_epsilon=config.layer_norm_eps,
+            word_embeddings=self._pointer(folded.word_embeddings, len(folded.word_embeddings), width),
+            position_embeddings=self._pointer(folded.position_embeddings, len(folded.position_embeddings), width),
+            segment_delta=self._pointer(folded.segment_delta, width),
+            embedding_layernorm_scale=self._pointer(folded.embedding_layernorm_scale, width),
+            final_layernorm_bias=self._pointer(folded.final_layernorm_bias, width),
+            layers=(LayerStruct * len(layers))(*layers),
+        )
+        if folded.cls_attention:
+            heads, head_size = config.num_attention_heads, width // config.num_attention_heads
+            cls = folded.cls_attention
+            bert.cls_query, bert.cls_query_bias = self._linear(cls.query, width, width)
+            bert.cls_key = self._packed(cls.key, heads, head_size, width)
+            bert.cls_value = self._packed(cls.value, heads, width, head_size)
+            bert.cls_value_bias = self._pointer(cls.value_bias, width)
+        if config.pooling == "pooler" and weights.pooler:
+            bert.pooler, bert.pooler_bias = self._linear(weights.pooler, width, width)
+        if weights.projection:
+            bert.projection, bert.projection_bias = self._linear(weights.projection, width, config.embedding_dim)
+        return bert
+
+    def _layer(self, layer: Layer, config: BertConfig) -> LayerStruct:
+        width, inner_width = config.hidden_size, config.intermediate_size
+        struct = LayerStruct()
+        struct.qkv, struct.qkv_bias = self._linear(layer.query_key_value, width, 3 * width)
+        struct.attn_out, struct.attn_out_bias = self._linear(layer.attention_output, width, width)
+        struct.attn_layernorm_scale = self._pointer(layer.attention_norm.scale, width)
+        struct.ffn_in, struct.ffn_in_bias = self._linear(layer.intermediate, width, inner_width)
+        struct.ffn_out, struct.ffn_out_bias = self._linear(layer.output, inner_width, width)
+        struct.ffn_layernorm_scale = self._pointer(layer.output_norm.scale, width)
+        return struct
+
+    def _linear(self, dense: Dense, depth: int, columns: int) -> tuple[int, int]:
+        """Pointers to the packed kernel and to the bias, filled up with zeros to a multiple of a panel."""
+        kernel = self._packed(dense.kernel, depth, columns)
+        bias = np.zeros(_round_up(columns, self._panel), np.float32)
         bias[:columns] = _shaped(dense.bias, columns)
-        return self._pointer(panels), self._pointer(bias)
+        return kernel, self._pointer(bias, len(bias))
 
-    def _pointer(self, array: Array) -> int:
-        self._kept.append(np.ascontiguousarray(array, np.float32))
-        return self._kept[-1].ctypes.data
+    def _packed(self, kernels: Array, *shape: int) -> int:
+        panels = _pack(_shaped(kernels, *shape), self._panel)
+        return self._pointer(panels, *panels.shape)
 
-
-def libraries(config: BertConfig) -> list[ctypes.CDLL]:
-    """Those that run on this processor, can hold this model and are faster than numpy, the fastest first."""
-    return [library for library in _runnable() if library.worth_while() and _fits(library, config)]
-
-
-def _fits(library: ctypes.CDLL, config: BertConfig) -> bool:
-    # Heads, and so the width, and the inner width must be whole panels, of two vectors.
-    panel = 2 * library.lanes()
-    widths = config.hidden_size % (config.num_attention_heads * panel), config.intermediate_size % panel
-    return not any(widths)
+    def _pointer(self, array: Array, *shape: int) -> int:
+        self._arrays.append(np.ascontiguousarray(_shaped(array, *shape), np.float32))
+        return self._arrays[-1].ctypes.data
 
 
-@functools.cache
-def _runnable() -> list[ctypes.CDLL]:
-    found: list[ctypes.CDLL] = []
-    for name in ("_bert", "_bert_avx2", "_bert_avx512"):  # the first runs everywhere, and can say what else does
-        spec = find_spec(f"dpr_tiny_retriever.{name}")
-        if spec is None or spec.origin is None:
-            continue  # not compiled: no compiler, or of another kind of processor
-        library = ctypes.CDLL(spec.origin)
-        library.encode.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4]
-        if library.lanes() <= (found or [library])[0].lanes_here():
-            found.append(library)
-    return found[::-1]
+def unsupported(config: BertConfig, build: str | None = None) -> str | None:
+    """Why this build, or every one if none is named, cannot run the model here; None if it can."""
+    libraries = native_libraries()
+    if build is not None and build not in BUILDS:
+        return f"build is {build!r}; expected one of {', '.join(BUILDS)}"
+    if build is not None and build not in libraries:
+        return f"the native library's build {build} cannot be used: {unavailable_builds()[build]}"
+    if not libraries:
+        return f"there is no native library in this installation: {unavailable_builds()['base']}"
+    fitting = fitting_builds(config)
+    if build in fitting or (build is None and fitting):
+        return None
+    panel = libraries[build].panel if build else min(library.panel for library in libraries.values())
+    head_size = config.hidden_size / config.num_attention_heads
+    return (
+        f"a model with heads of {head_size:g} floats and an intermediate_size of {config.intermediate_size} does not "
+        f"fit the native library: both must be multiples of {panel}"
+    )
+
+
+def preferred_over_numpy(config: BertConfig) -> bool:
+    """Whether a build fits the model and is faster than numpy.
+
+    The x86 baseline build (SSE2) is not: numpy uses AVX where the processor has it.
+    """
+    fitting = fitting_builds(config)
+    return bool(fitting) and native_libraries()[fitting[0]].instruction_set != "baseline"
+
+
+def fitting_builds(config: BertConfig) -> list[str]:
+    """The available builds whose panels divide the model's heads and inner width, the fastest first."""
+    return [build for build, library in native_libraries().items() if _fits(config, library)]
+
+
+def _fits(config: BertConfig, library: NativeLibrary) -> bool:
+    head_rest = config.hidden_size % (config.num_attention_heads * library.panel)
+    return head_rest == 0 and config.intermediate_size % library.panel == 0
+
+
+def _check(name: str, array: object, dtype: type[np.generic], dimensions: int) -> None:
+    """Refuse what C would misread."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        found = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"{name} is of type {found}; expected a numpy array of {np.dtype(dtype)}")
+    if array.ndim != dimensions or not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError(
+            f"{name} has shape {array.shape} and strides {array.strides}; expected {dimensions} dimensions in "
+            "contiguous, aligned memory: numpy.ascontiguousarray(...)"
+        )
+
+
+def _range(array: NDArray[np.int32]) -> str:
+    return f"{array.min()} to {array.max()}" if array.size else "none"
 
 
 def _shaped(array: Array, *shape: int) -> Array:
@@ -155,16 +236,16 @@ def _shaped(array: Array, *shape: int) -> Array:
     return array
 
 
-def _panels(kernels: Array, lanes: int) -> Array:
-    """Kernels [..., in, out] as panels [..., out / panel, in, panel] of two vectors each, filled up with zeros.
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
 
-    They begin where a line of the processor's cache does.
-    """
+
+def _pack(kernels: Array, panel: int) -> Array:
+    """Kernels [..., in, out] as panels [..., out / panel, in, panel], filled up with zeros, aligned to a cache line."""
     *others, depth, columns = kernels.shape
-    panel = 2 * lanes
-    shape = (*others, -(-columns // panel), depth, panel)
-    memory = np.zeros(math.prod(shape) + _LINE, np.float32)
-    begin = -(memory.ctypes.data // memory.itemsize) % _LINE
+    shape = (*others, _round_up(columns, panel) // panel, depth, panel)
+    memory = np.zeros(math.prod(shape) + _CACHE_LINE, np.float32)
+    begin = -(memory.ctypes.data // memory.itemsize) % _CACHE_LINE
     panels = memory[begin : begin + math.prod(shape)].reshape(shape)
     for number in range(shape[-3]):
         part = kernels[..., number * panel : (number + 1) * panel]

@@ -30,12 +30,12 @@ class NumpyBert:
         self._epsilon = np.float32(config.layer_norm_eps)
         self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
 
-    def encode(self, tokens: Tokens) -> Array:
+    def forward(self, tokens: Tokens) -> Array:
         vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
-        self.encode_into(vectors, tokens)
+        self.forward_into(vectors, tokens)
         return vectors
 
-    def encode_into(self, vectors: Array, tokens: Tokens) -> None:
+    def forward_into(self, vectors: Array, tokens: Tokens) -> None:
         """Write the vectors of tokenised texts to [n texts, embedding_dim]."""
         begin = 0
         starts = zip(tokens.lengths.tolist(), tokens.segment_starts.tolist(), strict=True)

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, get_args
 import numpy as np
 
 from dpr_tiny_retriever.model.batching import PaddedBatch, TokenBatch, TokenSlice, padded_batches, token_slices
-from dpr_tiny_retriever.model.bert_native import CompiledBert, libraries
+from dpr_tiny_retriever.model.bert_native import NativeBert, fitting_builds, preferred_over_numpy, unsupported
 from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
@@ -73,12 +73,13 @@ class Forward:
         self.threads = threads
         self.device = device
         self.precision: Precision = precision
-        fitting = libraries(config) if backend in ("auto", "native") else []
-        if backend == "native" and not fitting:
-            raise ValueError("backend is 'native', but no compiled library fits this processor and model")
+        if backend == "native" and (reason := unsupported(config)):
+            raise ValueError(f"backend is 'native', but {reason}")
+        native = backend == "native" or (backend == "auto" and preferred_over_numpy(config))
+        fitting = fitting_builds(config) if native else []
         if not fitting and backend == "auto":
             logger.info("no compiled library fits this processor and model: numpy and TensorFlow encode instead")
-        self._compiled = CompiledBert(fitting[0], config, weights) if fitting else None
+        self._compiled = NativeBert(config, weights, build=fitting[0]) if fitting else None
         self._light = self._compiled or NumpyBert(config, weights)
         self._graph: Any = None
         self._so_far = 0.0
@@ -182,7 +183,7 @@ class Forward:
         cost = len(tokens.ids) * self._config.relative_cost
         if cost > _FEW:
             self._so_far += cost
-        return self._light.encode(tokens)
+        return self._light.forward(tokens)
 
 
 def processors() -> int:
@@ -203,8 +204,8 @@ def _has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _encode_piece(vectors: Vectors, bert: CompiledBert | NumpyBert, piece: TokenSlice) -> int:
-    bert.encode_into(vectors[piece.rows], piece.tokens)
+def _encode_piece(vectors: Vectors, bert: NativeBert | NumpyBert, piece: TokenSlice) -> int:
+    bert.forward_into(vectors[piece.rows], piece.tokens)
     return len(piece.tokens.lengths)
 
 

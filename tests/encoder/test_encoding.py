@@ -275,7 +275,7 @@ def test_no_work_needs_tensorflow_where_there_is_a_compiled_library(pair_directo
 
 
 def test_where_nothing_was_compiled_tensorflow_does_much_work_and_little_needs_none(pair_directory: Path) -> None:
-    nothing = "from dpr_tiny_retriever.model import runner; runner.libraries = lambda config: []"
+    nothing = "from dpr_tiny_retriever.model import runner; runner.fitting_builds = lambda config: []"
     assert tensorflow_is_loaded(pair_directory, nothing) == [False, True]
 
 
