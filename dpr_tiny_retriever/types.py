@@ -12,6 +12,10 @@ Side: TypeAlias = Literal["query", "passage"]
 Pooling: TypeAlias = Literal["pooler", "cls", "mean"]
 Similarity: TypeAlias = Literal["dot", "cosine"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
+#: How an evaluation compares vectors; the last two are also a model's Similarity.
+Metric: TypeAlias = Literal["l2", "dot", "cosine"]
+IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf"]
+DatasetProtocol: TypeAlias = Literal["dpr-dev", "beir", "answers"]
 BackendName: TypeAlias = Literal["auto", "native", "tensorflow", "numpy"]
 
 #: A preset, a folder or a hub id; None is the bundled pair.

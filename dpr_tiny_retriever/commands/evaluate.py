@@ -4,168 +4,131 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from dpr_tiny_retriever.cache_folders import user_cache
+from dpr_tiny_retriever.commands import evaluate_options as options
+from dpr_tiny_retriever.commands.evaluate_options import Baseline
+from dpr_tiny_retriever.commands.options import Backend, Threads
+from dpr_tiny_retriever.load_options import LoadOptions
+from dpr_tiny_retriever.retrieval.fusion import DENSE_WEIGHT
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
-    from dpr_tiny_retriever.evaluation import Evaluation
+    from dpr_tiny_retriever.evaluation import EmbeddingCache, Evaluation
 
 _BUNDLED = "bundled"
 
 
 def evaluate(
-    data: Annotated[
-        Path,
-        typer.Option(help="A DPR JSON file, a BEIR folder, or a file of passages (with --questions); plain or .gz."),
-    ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A preset, folder or hub id; QUERY_MODEL,PASSAGE_MODEL for two; 'bundled', also where none "
-            "is named, unless bm25 alone is asked for; LABEL=MODEL names it in the table. May be repeated.",
-        ),
-    ] = None,
-    baseline: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="bm25; fusion: BM25, and each model fused with it by reciprocal rank; blend: the same by scores. "
-            "May be repeated."
-        ),
-    ] = None,
-    dense_weight: Annotated[float, typer.Option(min=0, max=1, help="The model's share of a blend.")] = 0.4,
-    protocol: Annotated[
-        str | None, typer.Option(help="dpr-dev, beir or answers; without it, what the data looks like.")
-    ] = None,
-    questions: Annotated[
-        Path | None, typer.Option(help="Questions and their answers, for the protocol answers.")
-    ] = None,
-    distractors: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file of further passages to append to the corpus. May be repeated."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "test",
-    hard_negatives: Annotated[int, typer.Option(help="Hard negatives of each question, for dpr-dev.")] = 30,
-    limit_passages: Annotated[
-        int | None, typer.Option(help="Read only the first so many passages, for beir and answers.")
-    ] = None,
-    similarity: Annotated[
-        str | None,
-        typer.Option(help="dot, l2 or cosine; without it l2 for dpr-dev, otherwise what the model states."),
-    ] = None,
-    k: Annotated[list[int] | None, typer.Option(help="A k of hit@k and recall@k. May be repeated.")] = None,
-    index: Annotated[str, typer.Option(help="exact; or hnsw or ivf, with what they lose against exact.")] = "exact",
-    output: Annotated[
-        Path | None, typer.Option(help="A folder for results.json, results.md, hits.png and hits.svg.")
-    ] = None,
-    run_files: Annotated[bool, typer.Option("--run-files", help="Also write TREC run files into the folder.")] = False,
-    card: Annotated[
-        Path | None,
-        typer.Option(help="Write the model's figures into this README (or a folder's) as model-index."),
-    ] = None,
-    failures: Annotated[int, typer.Option(help="Show so many of the worst queries, with what was found instead.")] = 0,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of cached embeddings; without it, the user's cache.")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and read none.")] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Most texts in one batch of the encoder.")] = None,
-    max_query_length: Annotated[int | None, typer.Option(help="Tokens of a query, where not the model's.")] = None,
-    max_passage_length: Annotated[int | None, typer.Option(help="Tokens of a passage, where not the model's.")] = None,
-    precision: Annotated[
-        str, typer.Option(help="float32; or bfloat16, faster on processors that have it, to see what it loses.")
-    ] = "float32",
+    data: options.Data,
+    model: options.Models = None,
+    baseline: options.Baselines = None,
+    dense_weight: options.DenseWeight = DENSE_WEIGHT,
+    protocol: options.Protocol = None,
+    questions: options.Questions = None,
+    distractors: options.Distractors = None,
+    split: options.Split = "test",
+    hard_negatives: options.HardNegatives = 30,
+    limit_passages: options.LimitPassages = None,
+    similarity: options.Similarity = None,
+    k: options.Ks = None,
+    index: options.Index = "exact",
+    output: options.Output = None,
+    run_files: options.RunFiles = False,
+    card: options.Card = None,
+    failures: options.Failures = 0,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
+    batch_size: options.BatchSize = None,
+    max_query_length: options.MaxQueryLength = None,
+    max_passage_length: options.MaxPassageLength = None,
+    precision: options.Precision = "float32",
+    backend: Backend = "auto",
+    threads: Threads = None,
 ) -> None:
     """Evaluate retrieval on labelled data: measures, baselines, reports."""
     from rich.console import Console
 
-    from dpr_tiny_retriever.evaluation import BM25, Dense, EmbeddingCache, Retriever, load_dataset, print_report
+    from dpr_tiny_retriever.evaluation import BM25, Dense, Retriever, load_dataset, print_report
     from dpr_tiny_retriever.evaluation import evaluate as run
 
-    baselines = [name.lower() for name in baseline or []]
-    _check_choices(baselines, similarity, index, run_files, output)
-    labelled = dict(_label(name) for name in model or ([] if baselines == ["bm25"] else [_BUNDLED]))
-    if len(labelled) < len(model or []):
-        raise ValueError(f"found two models under one name in {model}; expected LABEL=MODEL to tell them apart")
-    if card is not None and len(labelled) != 1:
-        raise ValueError(f"found {len(labelled)} models with --card; expected one, whose card it is")
+    baselines = set(baseline or [])
+    models = _labelled(model or ([] if baselines == {Baseline.BM25} else [_BUNDLED]))
+    _check_output(output, card, run_files=run_files, models=len(models))
+    load_options = LoadOptions(precision=precision, backend=backend, threads=threads)
+    lengths = max_query_length, max_passage_length
+    encoders = {label: _load(name, lengths, load_options) for label, name in models.items()}
     dataset = load_dataset(
         data,
-        protocol=protocol,  # type: ignore[arg-type]  # checked there
+        protocol=protocol,
         questions=questions,
         split=split,
         hard_negatives=hard_negatives,
         limit_passages=limit_passages,
         distractors=distractors or [],
     )
-    store = EmbeddingCache(None if no_cache else cache or user_cache("embeddings"))
-    systems: list[Retriever] = [BM25()] if baselines else []
-    systems += [
-        Dense(
-            label,
-            _load(name, max_query_length=max_query_length, max_passage_length=max_passage_length, precision=precision),
-            metric=similarity or ("l2" if dataset.protocol == "dpr-dev" else None),  # type: ignore[arg-type]
-            index=index,  # type: ignore[arg-type]
-            cache=store,
-            batch_size=batch_size,
-            show_progress=True,
-        )
-        for label, name in labelled.items()
-    ]
-    evaluation = run(
-        dataset,
-        systems,
-        ks=k or None,
-        fusion="fusion" in baselines,
-        blend_weight=dense_weight if "blend" in baselines else None,
-    )
+    metric = similarity or ("l2" if dataset.protocol == "dpr-dev" else None)
+    embeddings = _embedding_cache(cache, no_cache=no_cache)
+    retrievers: list[Retriever] = [BM25()] if baselines else []
+    for label, encoder in encoders.items():
+        retrievers.append(Dense(label, encoder, metric=metric, index=index, cache=embeddings, batch_size=batch_size))
+    blend_weight = dense_weight if Baseline.BLEND in baselines else None
+    evaluation = run(dataset, retrievers, ks=k, fusion=Baseline.FUSION in baselines, blend_weight=blend_weight)
     print_report(evaluation, Console(), failures=failures)
-    _write(evaluation, output, card, run_files=run_files, failures=failures, model=next(iter(labelled), ""))
+    _write(evaluation, output, card, run_files=run_files, failures=failures, model=next(iter(models), ""))
 
 
-def _check_choices(
-    baselines: list[str],
-    similarity: str | None,
-    index: str,
-    run_files: bool,
-    output: Path | None,
-) -> None:
-    for option, found, expected in (
-        ("--similarity", similarity, (None, "dot", "l2", "cosine")),
-        ("--index", index, ("exact", "hnsw", "ivf")),
-        *(("--baseline", name, ("bm25", "fusion", "blend")) for name in baselines),
-    ):
-        if found not in expected:
-            raise ValueError(f"{option} is {found!r}; expected {' or '.join(filter(None, expected))}")
+def _labelled(arguments: Sequence[str]) -> dict[str, str]:
+    """Return label -> model of arguments of the form MODEL or LABEL=MODEL."""
+    models = {}
+    for argument in arguments:
+        label, _, name = argument.partition("=")
+        models[label] = name or label
+    if len(models) < len(arguments):
+        raise ValueError(f"found two models under one name in {arguments}; expected LABEL=MODEL to tell them apart")
+    return models
+
+
+def _check_output(output: Path | None, card: Path | None, *, run_files: bool, models: int) -> None:
     if run_files and output is None:
         raise ValueError("found --run-files without --output; expected a folder to write them into")
+    if card is not None and models != 1:
+        raise ValueError(f"found {models} models with --card; expected one, whose card it is")
 
 
-def _label(argument: str) -> tuple[str, str]:
-    label, equals, name = argument.partition("=")
-    return (label, name) if equals else (argument, argument)
-
-
-def _load(name: str, **how: Any) -> DualEncoder:
+def _load(name: str, lengths: tuple[int | None, int | None], options: LoadOptions) -> DualEncoder:
     from dpr_tiny_retriever import DualEncoder
 
-    sides = name.split(",")
-    if len(sides) == 2:
-        return DualEncoder.from_pretrained(query_model=sides[0], passage_model=sides[1], **how)
-    return DualEncoder.from_pretrained(None if name == _BUNDLED else name, **how)
+    first, comma, second = name.partition(",")
+    return DualEncoder.from_pretrained(
+        None if comma or name == _BUNDLED else name,
+        query_model=first if comma else None,
+        passage_model=second if comma else None,
+        max_query_length=lengths[0],
+        max_passage_length=lengths[1],
+        **options,
+    )
+
+
+def _embedding_cache(folder: Path | None, *, no_cache: bool) -> EmbeddingCache:
+    from dpr_tiny_retriever.evaluation import EmbeddingCache
+
+    if no_cache:
+        return EmbeddingCache(None)
+    try:
+        return EmbeddingCache(folder or user_cache("embeddings"))
+    except FileNotFoundError as error:  # the user has no cache folder
+        typer.echo(f"Embeddings are not cached: {error}", err=True)
+        return EmbeddingCache(None)
 
 
 def _write(
-    evaluation: Evaluation,
-    output: Path | None,
-    card: Path | None,
-    *,
-    run_files: bool,
-    failures: int,
-    model: str,
+    evaluation: Evaluation, output: Path | None, card: Path | None, *, run_files: bool, failures: int, model: str
 ) -> None:
     from dpr_tiny_retriever.evaluation import write_card, write_plot, write_results, write_run_files
 
@@ -177,7 +140,7 @@ def _write(
         if run_files:
             written += write_run_files(evaluation, output / "runs")
     if card is not None:
-        result = next(result for result in evaluation.results if result.name == model)
+        [result] = [result for result in evaluation.results if result.name == model]
         written.append(write_card(evaluation, result, card))
     if written:
         typer.echo(f"Written: {', '.join(map(str, written))}", err=True)

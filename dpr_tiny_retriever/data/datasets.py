@@ -11,14 +11,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from dpr_tiny_retriever.data.answer_matching import answer_tokens
 from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.data.records import DataError, Place, read_records, read_rows, text_field
 from dpr_tiny_retriever.data.records import field as record_field
-
-Protocol: TypeAlias = Literal["dpr-dev", "beir", "answers"]
+from dpr_tiny_retriever.types import DatasetProtocol
 
 # The names that Haystack's reader of DPR files accepts (_read_dpr_json), DPR's own first.
 QUESTION = ("question", "query", "questions")
@@ -37,7 +36,7 @@ class Dataset:
     """What an evaluation is run on. Exactly one of relevant and answers is given, an entry for each query."""
 
     name: str
-    protocol: Protocol
+    protocol: DatasetProtocol
     corpus: PassageStore
     query_ids: list[str]
     queries: list[str]
@@ -52,7 +51,7 @@ class Dataset:
 def load_dataset(
     data: Path,
     *,
-    protocol: Protocol | None = None,
+    protocol: DatasetProtocol | None = None,
     questions: Path | None = None,
     split: str = "test",
     hard_negatives: int = 30,
@@ -65,8 +64,8 @@ def load_dataset(
     so many of the corpus) with "beir" and "answers"; distractors are files of further passages that answer
     nothing.
     """
-    if protocol not in (None, *get_args(Protocol)):
-        raise ValueError(f"protocol is {protocol!r}; expected {', '.join(get_args(Protocol))}")
+    if protocol not in (None, *get_args(DatasetProtocol)):
+        raise ValueError(f"protocol is {protocol!r}; expected {', '.join(get_args(DatasetProtocol))}")
     if protocol is None:
         protocol = "answers" if questions else "beir" if data.is_dir() else "dpr-dev"
     if questions is not None and protocol != "answers":

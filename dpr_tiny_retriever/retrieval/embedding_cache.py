@@ -63,7 +63,7 @@ class EmbeddingCache:
         distinct: UniquePassages,
         *,
         batch_size: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
     ) -> Vectors:
         """Return the vectors [u, dim] of the distinct passages of a corpus."""
         folder = self._folder(encoder.passage_encoder)

@@ -11,20 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.passage_store import UniquePassages, blocks
 from dpr_tiny_retriever.model.runner import processors
-from dpr_tiny_retriever.types import Vectors
+from dpr_tiny_retriever.types import Metric, Vectors
 
-Metric: TypeAlias = Literal["dot", "l2", "cosine"]
-Index: TypeAlias = Literal["exact", "hnsw", "ivf"]
-
-_QUERY_BLOCK = 256  # queries
-_PASSAGE_BLOCK = 16384  # passages
+QUERY_BLOCK = 256  # queries
+PASSAGE_BLOCK = 16384  # passages
 _MAX_WORKERS = 16  # each holds a block of scores (16 MB) and temporaries of the same size
 _LOWEST_SCORE = np.finfo(np.float32).min
 _SIGN_BIT = np.uint32(1 << 31)
@@ -61,7 +58,7 @@ class TopK:
 
     def add(self, scores: Vectors, first_row: int) -> None:
         """Add scores [q, b] of the rows first_row, first_row + 1, ...; -inf marks a row that is no hit."""
-        for part in blocks(scores.shape[1], _PASSAGE_BLOCK):
+        for part in blocks(scores.shape[1], PASSAGE_BLOCK):
             self._add(scores[:, part], first_row + part.start)
 
     def _add(self, scores: Vectors, first_row: int) -> None:
@@ -102,18 +99,18 @@ def exact_search(queries: Vectors, passages: Vectors, k: int, *, metric: Metric 
     compared = _unit(queries) if metric == "cosine" else queries
 
     def search_block(start: int) -> Hits:
-        block = compared[start : start + _QUERY_BLOCK]
+        block = compared[start : start + QUERY_BLOCK]
         best = TopK(len(block), k)
-        for first in range(0, len(passages), _PASSAGE_BLOCK):
-            scores = block @ passages[first : first + _PASSAGE_BLOCK].T
+        for first in range(0, len(passages), PASSAGE_BLOCK):
+            scores = block @ passages[first : first + PASSAGE_BLOCK].T
             if scale is not None:
-                scores *= scale[first : first + _PASSAGE_BLOCK]
+                scores *= scale[first : first + PASSAGE_BLOCK]
             if offset is not None:
-                scores -= offset[first : first + _PASSAGE_BLOCK]
+                scores -= offset[first : first + PASSAGE_BLOCK]
             best.add(scores, first)
         return best.hits()
 
-    hits = Hits.concatenate(_map_on_threads(search_block, range(0, len(queries), _QUERY_BLOCK)))
+    hits = Hits.concatenate(_map_on_threads(search_block, range(0, len(queries), QUERY_BLOCK)))
     if metric != "l2":
         return hits
     return Hits(hits.rows, 2 * hits.scores - np.einsum("qd,qd->q", queries, queries)[:, None])
@@ -222,7 +219,7 @@ def _metric_terms(passages: Vectors, metric: Metric) -> tuple[Vectors | None, Ve
 
 
 def _slices(vectors: Vectors) -> Iterator[Vectors]:
-    return (vectors[part] for part in blocks(len(vectors), _PASSAGE_BLOCK))
+    return (vectors[part] for part in blocks(len(vectors), PASSAGE_BLOCK))
 
 
 def _unit(vectors: Vectors) -> Vectors:
@@ -242,5 +239,5 @@ def _check(queries: Vectors, passages: Vectors, k: int, metric: str) -> None:
     for name, vectors in (("queries", queries), ("passages", passages)):
         for number, block in enumerate(_slices(vectors)):
             if not np.isfinite(block).all():
-                row = number * _PASSAGE_BLOCK + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                row = number * PASSAGE_BLOCK + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
                 raise ValueError(f"row {row} of the {name} holds NaN or an infinity; expected finite values")

@@ -21,13 +21,12 @@ from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
-    Index,
-    Metric,
     TopK,
     approximate_search,
     exact_search,
     recall_vs_exact,
 )
+from dpr_tiny_retriever.types import IndexKind, Metric
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
@@ -38,7 +37,7 @@ _FUNCTION_WORDS = (
 )
 #: English function and question words, which say little about a passage's subject.
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-_SCORES_AT_ONCE = 1 << 22  # 16 MB of float32
+SCORES_PER_BLOCK = 1 << 22  # 16 MB of float32
 
 
 @dataclass(frozen=True)
@@ -78,16 +77,17 @@ class Dense:
         encoder: DualEncoder,
         *,
         metric: Metric | None = None,
-        index: Index = "exact",
+        index: IndexKind = "exact",
         cache: EmbeddingCache | None = None,
         batch_size: int | None = None,
-        show_progress: bool = False,
+        show_progress: bool | None = None,
     ) -> None:
-        """metric None is the similarity that the model was trained with; cache None keeps no vectors."""
+        """metric None is the similarity that the model was trained with; cache None keeps no vectors;
+        show_progress None draws a progress bar on a terminal only."""
         self.name = name
         self.encoder = encoder
         self.metric: Metric = metric or encoder.similarity
-        self.index: Index = index
+        self.index: IndexKind = index
         self.cache = cache or EmbeddingCache(None)
         self.batch_size = batch_size
         self.show_progress = show_progress
@@ -135,7 +135,7 @@ class BM25:
         stopwatch.lap("passages")
         count = len(unique.first)
         blocks_of_hits = []
-        for part in blocks(len(queries), max(1, _SCORES_AT_ONCE // count)):
+        for part in blocks(len(queries), max(1, SCORES_PER_BLOCK // count)):
             scores = np.zeros((part.stop - part.start, count), np.float32)
             for row, query in enumerate(queries[part]):
                 known = [word for word in self.tokenize(query) if word in vocabulary]

@@ -45,24 +45,15 @@ def error_of(*arguments: object) -> str:
     return str(result.exception)
 
 
-def test_models_baselines_and_all_files(tmp_path: Path, minilm_directory: Path, pair_directory: Path) -> None:
+def test_models_and_baselines_are_reported_in_all_files(
+    tmp_path: Path, minilm_directory: Path, pair_directory: Path
+) -> None:
     data, out = write_library(tmp_path / "library", zipped=True), tmp_path / "out"
     readme = write_text(tmp_path / "README.md", "# A model\n")
     shown = succeed(
         *("--data", data, "--model", f"MiniLM={minilm_directory}", "--model", f"random={pair_directory}"),
-        *(
-            "--baseline",
-            "bm25",
-            "--baseline",
-            "fusion",
-            "--baseline",
-            "blend",
-            "--failures",
-            1,
-            "--output",
-            out,
-            "--run-files",
-        ),
+        *("--baseline", "bm25", "--baseline", "fusion", "--baseline", "Blend"),
+        *("--failures", 1, "--output", out, "--run-files"),
     )
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
         "hits.png",
@@ -116,7 +107,7 @@ def test_dpr_dev_is_compared_by_l2_unless_told_otherwise(tmp_path: Path, pair_di
     assert measures(tmp_path / "out") == pytest.approx(expected)
 
 
-def test_beir_is_compared_as_the_model_states(tmp_path: Path, pair_directory: Path) -> None:
+def test_beir_is_compared_by_the_similarity_of_the_model(tmp_path: Path, pair_directory: Path) -> None:
     data = write_library(tmp_path / "library")
     more = write_text(tmp_path / "more.jsonl", json_lines([{"_id": "x", "text": "more"}]))
     succeed(
@@ -129,14 +120,14 @@ def test_beir_is_compared_as_the_model_states(tmp_path: Path, pair_directory: Pa
     assert measures(tmp_path / "out") == pytest.approx(expected)
 
 
-def test_answers_by_bm25_alone_need_no_model(tmp_path: Path) -> None:
+def test_bm25_alone_needs_no_model(tmp_path: Path) -> None:
     passages = write_text(tmp_path / "psgs.tsv", "id\ttext\ttitle\n1\tthe red boat\tOne\n2\tthe blue house\tTwo\n")
     questions = write_text(tmp_path / "qa.csv", "what is red\t['boat']\nwhat is blue\t['sky']\n")
     succeed("--data", passages, "--questions", questions, "--baseline", "bm25", "--output", tmp_path / "out")
     assert measures(tmp_path / "out") == {"hit@1": 0.5, "mrr@10": 0.5}
 
 
-def test_the_next_run_reads_the_cache(tmp_path: Path, pair_directory: Path) -> None:
+def test_a_second_run_reads_cached_embeddings(tmp_path: Path, pair_directory: Path) -> None:
     data, cache = write_library(tmp_path / "library"), tmp_path / "vectors"
     succeed("--data", data, "--model", pair_directory, "--no-cache")
     assert not (tmp_path / "cache").exists()
@@ -149,13 +140,21 @@ def test_the_next_run_reads_the_cache(tmp_path: Path, pair_directory: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")} == kept
 
 
+def test_without_a_cache_folder_nothing_is_kept(
+    tmp_path: Path, pair_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)  # a user whom the system does not know, as in many containers
+    data = write_library(tmp_path / "library")
+    shown = succeed("--data", data, "--model", pair_directory, "--output", tmp_path / "out")
+    assert "Embeddings are not cached: found neither a home folder nor a cache folder" in shown.stderr
+    assert measures(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--baseline", "tfidf"], "--baseline is 'tfidf'; expected bm25 or fusion or blend"),
-        (["--similarity", "manhattan"], "--similarity is 'manhattan'; expected dot or l2 or cosine"),
-        (["--index", "flat"], "--index is 'flat'; expected exact or hnsw or ivf"),
-        (["--protocol", "trec"], "protocol is 'trec'"),
         (["--run-files"], "found --run-files without --output"),
         (["--model", "a", "--model", "a"], "found two models under one name"),
         (["--model", "a", "--model", "b", "--card", "x.md"], "found 2 models with --card"),
@@ -166,6 +165,28 @@ def test_the_next_run_reads_the_cache(tmp_path: Path, pair_directory: Path) -> N
 )
 def test_wrong_options_say_what_is_expected(tmp_path: Path, options: list[str], problem: str) -> None:
     assert problem in error_of("--data", write_library(tmp_path), *options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("--baseline", "tfidf", "'bm25', 'fusion', 'blend'"),
+        ("--similarity", "manhattan", "'l2', 'dot', 'cosine'"),
+        ("--index", "flat", "'exact', 'hnsw', 'ivf'"),
+        ("--protocol", "trec", "'dpr-dev', 'beir', 'answers'"),
+        ("--precision", "int8", "'float32', 'bfloat16'"),
+        ("--backend", "torch", "'auto', 'native', 'tensorflow', 'numpy'"),
+        ("--threads", "0", "'--threads'"),
+        ("--dense-weight", "2", "'--dense-weight'"),
+    ],
+)
+def test_a_value_that_is_no_choice_is_a_usage_error_with_the_choices(
+    tmp_path: Path, option: str, value: str, choices: str
+) -> None:
+    result = run("--data", tmp_path, option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+    assert choices in result.output
 
 
 def test_wrong_data_is_reported_with_file_and_line(tmp_path: Path) -> None:

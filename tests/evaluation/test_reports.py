@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import resource
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +42,7 @@ pytestmark = pytest.mark.evaluation
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Evaluation:
-    """Four questions of one right passage each, found at the ranks 1, 3, 2 and not at all by one system."""
+    """Four questions with one relevant passage each, which the worse retriever ranks 1, 3, 2 and not at all."""
     corpus = PassageStore()
     corpus.begin_part(tmp_path / "corpus.jsonl")
     for number, (title, text, _) in enumerate(LIBRARY):
@@ -163,6 +167,51 @@ def test_new_figures_replace_old_ones_of_the_same_data_only(evaluation: Evaluati
     assert results is not None
     hits = {one.dataset_type: one.metric_value for one in results if one.metric_type == "hit@5"}
     assert hits == {"library": 1.0, "other": 0.75}
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Writing more than this many bytes to a file fails, as on a full disk."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_the_former_files_as_they_were(evaluation: Evaluation, tmp_path: Path) -> None:
+    path = write_text(tmp_path / "README.md", "# My model\n" + "Written by hand.\n" * 500)
+    write_card(evaluation, evaluation.results[1], path)
+    write_results(evaluation, tmp_path, command="x" * 5000)
+    write_run_files(evaluation, tmp_path)
+    write_plot(evaluation, tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    other = evaluation.results[::-1]
+    changed = Evaluation(evaluation.dataset, evaluation.ks, other, ["note"])
+    with files_of_at_most(100):
+        for write in (
+            lambda: write_card(changed, other[1], path),
+            lambda: write_results(changed, tmp_path, command="y" * 5000),
+            lambda: write_run_files(changed, tmp_path),
+            lambda: write_plot(changed, tmp_path),
+        ):
+            with pytest.raises(OSError, match="File too large"):
+                write()
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_linked_card_stays_a_link_and_keeps_its_permissions(evaluation: Evaluation, tmp_path: Path) -> None:
+    readme = write_text(tmp_path / "model" / "README.md", "# My model\n")
+    readme.chmod(0o640)
+    link = tmp_path / "card.md"
+    link.symlink_to(readme)
+    assert write_card(evaluation, evaluation.results[1], link) == readme
+    assert link.is_symlink()
+    assert "model-index" in readme.read_text()
+    assert readme.stat().st_mode & 0o777 == 0o640
 
 
 def test_run_files_refuse_ids_with_spaces(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exact search is exact, breaks ties by row, and holds blocks, not the whole product."""
+"""Exact search is exact, orders equal scores by row, and holds blocks, not the whole product."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.passage_store import UniquePassages
-from dpr_tiny_retriever.retrieval import nearest_neighbours as search
+from dpr_tiny_retriever.retrieval import nearest_neighbours
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
-    Metric,
     TopK,
-    approximate_search,
     exact_search,
     expand_duplicates,
-    recall_vs_exact,
 )
+from dpr_tiny_retriever.types import Metric
 
 Floats = NDArray[np.float32]
 
@@ -38,22 +36,22 @@ def brute_force(
     return order, np.take_along_axis(scores, order, axis=1)
 
 
-# Small whole numbers: every product is exact in float32, and ties are everywhere.
-whole = st.integers(-3, 3)
+# Small integers: every product is exact in float32, and ties are frequent.
+small_integers = st.integers(-3, 3)
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 4), st.integers(1, 50))
 
 
 @given(data=st.data(), shape=shapes, metric=st.sampled_from(["dot", "l2"]), block=st.integers(1, 17))
-def test_equal_to_brute_force_with_ties_by_row(
+def test_exact_search_equals_brute_force_with_ties_by_row(
     data: st.DataObject, shape: tuple[int, ...], metric: Metric, block: int
 ) -> None:
     count, size, dim, k = shape
     k = min(k, size)
-    queries = data.draw(arrays.arrays(np.float32, (count, dim), elements=whole.map(float)))
-    passages = data.draw(arrays.arrays(np.float32, (size, dim), elements=whole.map(float)))
+    queries = data.draw(arrays.arrays(np.float32, (count, dim), elements=small_integers.map(float)))
+    passages = data.draw(arrays.arrays(np.float32, (size, dim), elements=small_integers.map(float)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_PASSAGE_BLOCK", block)
-        patch.setattr(search, "_QUERY_BLOCK", 4)
+        patch.setattr(nearest_neighbours, "PASSAGE_BLOCK", block)
+        patch.setattr(nearest_neighbours, "QUERY_BLOCK", 4)
         hits = exact_search(queries, passages, k, metric=metric)
     rows, scores = brute_force(queries, passages, k, metric)
     np.testing.assert_array_equal(hits.rows, rows)
@@ -61,7 +59,7 @@ def test_equal_to_brute_force_with_ties_by_row(
 
 
 @pytest.mark.parametrize("metric", ["dot", "l2", "cosine"])
-def test_equal_to_brute_force_on_real_numbers(metric: Metric) -> None:
+def test_exact_search_equals_brute_force_on_random_vectors(metric: Metric) -> None:
     random = np.random.default_rng(0)
     queries = random.standard_normal((300, 24), dtype=np.float32)
     passages = random.standard_normal((40_000, 24), dtype=np.float32)
@@ -97,7 +95,7 @@ def test_memory_does_not_grow_with_queries_times_passages() -> None:
     assert peak(4000) < len(queries) * len(passages) * 4 / 5
 
 
-def test_rows_that_are_not_found_are_marked() -> None:
+def test_minus_infinity_is_no_hit() -> None:
     best = TopK(2, 3)
     best.add(np.array([[-np.inf, 2], [-np.inf, -np.inf]], np.float32), 0)
     best.add(np.array([[-0.0, 0.0], [-np.inf, -5]], np.float32), 2)
@@ -106,7 +104,7 @@ def test_rows_that_are_not_found_are_marked() -> None:
     np.testing.assert_array_equal(hits.scores, [[2, 0, 0], [-5, -np.inf, -np.inf]])
 
 
-def test_copies_of_a_passage_come_in_corpus_order() -> None:
+def test_duplicates_are_ranked_in_corpus_order() -> None:
     # Rows 0..5 hold the passages A B A C B A.
     distinct = UniquePassages(np.array([0, 1, 3]), np.array([0, 1, 0, 2, 1, 0]))
     hits = Hits(np.array([[1, 0, 2]], np.int32), np.array([[2, 1, 1]], np.float32))
@@ -116,22 +114,7 @@ def test_copies_of_a_passage_come_in_corpus_order() -> None:
     np.testing.assert_array_equal(expand_duplicates(padded, distinct).rows, [[1, 4, 0, 2, 3, 5, -1]])
 
 
-@pytest.mark.parametrize("metric", ["dot", "l2", "cosine"])
-@pytest.mark.parametrize("index", ["hnsw", "ivf"])
-def test_an_approximate_index_is_measured_against_the_exact_search(metric: Metric, index: str) -> None:
-    random = np.random.default_rng(3)
-    centres = random.standard_normal((40, 16))
-    passages = (centres[random.integers(0, 40, 4000)] + 0.3 * random.standard_normal((4000, 16))).astype(np.float32)
-    queries = (centres[random.integers(0, 40, 50)] + 0.3 * random.standard_normal((50, 16))).astype(np.float32)
-    exact = exact_search(queries, passages, 10, metric=metric)
-    found = approximate_search(queries, passages, 10, metric=metric, index=index)  # type: ignore[arg-type]
-    assert 0.8 < recall_vs_exact(found, exact, 10) <= 1
-    same = found.rows == exact.rows
-    np.testing.assert_allclose(found.scores[same], exact.scores[same], atol=1e-3)
-    assert recall_vs_exact(exact, exact, 10) == 1
-
-
-def test_wrong_arguments() -> None:
+def test_wrong_arguments_are_refused() -> None:
     queries, passages = np.ones((2, 4), np.float32), np.ones((3, 4), np.float32)
     with pytest.raises(ValueError, match="k is 4 with 3 passages"):
         exact_search(queries, passages, 4)
@@ -141,8 +124,6 @@ def test_wrong_arguments() -> None:
         exact_search(queries, passages, 1, metric="manhattan")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="there are no queries"):
         exact_search(queries[:0], passages, 1)
-    with pytest.raises(ValueError, match="index is 'flat'; expected 'hnsw' or 'ivf'"):
-        approximate_search(queries, passages, 1, index="flat")  # type: ignore[arg-type]
     passages[1, 2] = np.nan
     with pytest.raises(ValueError, match="row 1 of the passages holds NaN or an infinity"):
         exact_search(queries, passages, 1)

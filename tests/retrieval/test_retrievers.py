@@ -110,7 +110,7 @@ def test_duplicates_follow_each_other_in_every_ranking(tmp_path: Path, minilm_di
 def test_bm25_gives_the_same_ranking_in_blocks_of_queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load_dataset(write_library(tmp_path))
     whole = evaluate(dataset, [BM25()]).results[0]
-    monkeypatch.setattr("dpr_tiny_retriever.retrieval.retrievers._SCORES_AT_ONCE", 20)
+    monkeypatch.setattr("dpr_tiny_retriever.retrieval.retrievers.SCORES_PER_BLOCK", 20)
     parts = evaluate(dataset, [BM25()]).results[0]
     np.testing.assert_array_equal(whole.hits.rows, parts.hits.rows)
     assert whole.measures == parts.measures
