@@ -19,6 +19,8 @@ def read_json(path: Path, kind: type[Kind], *, missing: Kind | None = None) -> K
         if missing is not None:
             return missing
         raise CheckpointError(f"{path} is missing; expected the file as its model was saved") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); expected a file") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}); expected the file as its model was saved") from error
     if not isinstance(content, kind):
