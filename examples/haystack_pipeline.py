@@ -1,10 +1,11 @@
-"""Index titled documents with haystack-ai, keep them in Qdrant on disk, and ask them questions.
+"""Index titled documents with haystack-ai, and ask questions now and in later processes.
 
-    pip install "dpr-tiny-retriever[haystack]" qdrant-haystack
-    python examples/haystack_pipeline.py --folder my-index
+    pip install "dpr-tiny-retriever[haystack]"
+    python examples/haystack_pipeline.py "How do tardigrades survive in space?"
 
 Each document below has two paragraphs, and each paragraph becomes a passage. Hardly any of them names its subject:
-the title does, and the model reads it beside the text.
+the title does, and the model reads it beside the text. The first run writes an index and a pipeline; later runs open
+them. Any document store of Haystack that ranks by dot product can take the place of the one in memory.
 """
 
 import argparse
@@ -12,10 +13,9 @@ from pathlib import Path
 
 from haystack import Document, Pipeline
 from haystack.components.preprocessors import DocumentSplitter
+from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
 from haystack.components.writers import DocumentWriter
-from haystack.document_stores.types import DuplicatePolicy
-from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
-from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
+from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
@@ -56,56 +56,44 @@ QUESTIONS = [
 ]
 
 
-def index_articles(model: str | None, folder: Path) -> QdrantDocumentStore:
-    """Split, embed and write the articles; a second run overwrites them."""
-    embedder = TinyDPRDocumentEmbedder(model, title_meta_field="title")
-    store = QdrantDocumentStore(
-        path=str(folder / "qdrant"),
-        index="articles",
-        embedding_dim=embedder.embedding_dim,
-        similarity="dot_product",
-        progress_bar=False,
-    )
+def index_articles(model: str | None, folder: Path) -> None:
+    """Write the passages with their vectors, and a query pipeline in YAML, into a new folder."""
+    # Stores in memory of one index name share their documents: the pipeline in YAML finds them by this name.
+    store = InMemoryDocumentStore(embedding_similarity_function="dot_product", index="articles")
     indexing = Pipeline()
     indexing.add_component("splitter", DocumentSplitter(split_by="passage", split_length=1, split_overlap=0))
-    indexing.add_component("embedder", embedder)
-    indexing.add_component("writer", DocumentWriter(store, policy=DuplicatePolicy.OVERWRITE))
+    indexing.add_component("embedder", TinyDPRDocumentEmbedder(model, title_meta_field="title"))
+    indexing.add_component("writer", DocumentWriter(store))
     indexing.connect("splitter", "embedder")
     indexing.connect("embedder", "writer")
-
     documents = [Document(content=text.strip(), meta={"title": title}) for title, text in ARTICLES.items()]
     written = indexing.run({"splitter": {"documents": documents}})["writer"]["documents_written"]
-    print(f"{written} passages of {len(documents)} articles, {store.embedding_dim} floats each")
-    return store
+    print(f"indexed {written} passages of {len(documents)} articles")
 
-
-def save_query_pipeline(model: str | None, store: QdrantDocumentStore, file: Path) -> None:
-    """Write the pipeline that answers questions as YAML, for any later process."""
     querying = Pipeline()
     querying.add_component("embedder", TinyDPRTextEmbedder(model))
-    querying.add_component("retriever", QdrantEmbeddingRetriever(store, top_k=2))
+    querying.add_component("retriever", InMemoryEmbeddingRetriever(store, top_k=2))
     querying.connect("embedder.embedding", "retriever.query_embedding")
-    file.write_text(querying.dumps(), encoding="utf-8")
+    folder.mkdir(parents=True)
+    store.save_to_disk(str(folder / "articles.json"))
+    (folder / "query.yaml").write_text(querying.dumps(), encoding="utf-8")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Retrieve titled passages with haystack-ai and Qdrant.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("questions", nargs="*", default=QUESTIONS)
     parser.add_argument("--model", help="a preset, a folder or a hub id; the bundled pair if left out")
     parser.add_argument("--folder", type=Path, default=Path("haystack-index"), help="where to keep the index")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    pipeline_file = options.folder / "query.yaml"
+    arguments = parser.parse_args()
 
-    store = index_articles(options.model, options.folder)
-    save_query_pipeline(options.model, store, pipeline_file)
-    store.close()  # a local Qdrant folder has one user at a time; the pipeline below opens it again
-
-    querying = Pipeline.loads(pipeline_file.read_text(encoding="utf-8"))
-    for question in QUESTIONS:
+    if not arguments.folder.exists():
+        index_articles(arguments.model, arguments.folder)
+    InMemoryDocumentStore.load_from_disk(str(arguments.folder / "articles.json"))
+    pipeline = Pipeline.loads((arguments.folder / "query.yaml").read_text(encoding="utf-8"))
+    for question in arguments.questions:
         print(f"\n{question}")
-        for document in querying.run({"embedder": {"text": question}})["retriever"]["documents"]:
+        for document in pipeline.run({"embedder": {"text": question}})["retriever"]["documents"]:
             print(f"  {document.score:6.2f}  {document.meta['title']}: {document.content.strip()}")
-    querying.close()
 
 
 if __name__ == "__main__":

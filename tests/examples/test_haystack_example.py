@@ -1,6 +1,7 @@
-"""The haystack-ai example answers its questions, with a new folder and with an existing one."""
+"""The haystack-ai example indexes and answers, and later processes answer from its index."""
 
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,23 +21,22 @@ ANSWERS = {
 }
 
 
-def run_example(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--model", str(model), "--folder", str(folder)])
-    runpy.run_path(str(EXAMPLE), run_name="__main__")
-
-
-def test_the_paragraph_that_answers_a_question_comes_first(
+def test_the_paragraph_that_answers_a_question_comes_first_now_and_in_a_later_process(
     minilm_directory: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for _ in range(2):
-        run_example(minilm_directory, tmp_path / "index", monkeypatch)
-        headline, *blocks = capsys.readouterr().out.split("\n\n")
-        assert headline == "12 passages of 6 articles, 384 floats each"
-        for block, (question, answer) in zip(blocks, ANSWERS.items(), strict=True):
-            printed_question, best, second = block.strip().splitlines()
-            assert printed_question == question
-            assert answer in best
-            assert float(best.split()[0]) >= float(second.split()[0])
+    options = ["--folder", str(tmp_path / "index")]
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--model", str(minilm_directory), *options])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    headline, *blocks = printed = capsys.readouterr().out.split("\n\n")
+    assert headline == "indexed 12 passages of 6 articles"
+    for block, (question, answer) in zip(blocks, ANSWERS.items(), strict=True):
+        printed_question, best, second = block.strip().splitlines()
+        assert printed_question == question
+        assert answer in best
+        assert float(best.split()[0]) >= float(second.split()[0])
+
+    later = subprocess.run([sys.executable, str(EXAMPLE), *options], capture_output=True, text=True, check=True)
+    assert later.stdout.strip().split("\n\n") == [block.strip() for block in printed[1:]]
