@@ -8,8 +8,10 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
+from dpr_tiny_retriever.data.text_sections import sections
 from dpr_tiny_retriever.passage import Passage
 
 #: Words in a passage (Karpukhin et al. 2020, section 4.1, cut Wikipedia into passages of 100).
@@ -22,8 +24,6 @@ _SUFFIXES = (".md", ".txt")
 _GENERATED_FOLDERS = frozenset({"node_modules", "bower_components", "__pycache__", "site-packages"})
 #: Seconds after which a change of a file is sure to show in its time, and on file systems that keep whole seconds.
 _TIME_STEP, _WHOLE_SECONDS_STEP = 0.1, 2.0
-_MARKDOWN_HEADING = re.compile(r"#{1,6}\s+")
-_UNDERLINE = re.compile(r"([=\-*~^\"])\1{2,}")
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def find_text_files(folder: Path, *, all_folders: bool = False) -> tuple[list[Te
     files: list[TextFile] = []
     unreadable: list[Unreadable] = []
     for path in _walk(folder, all_folders, unreadable):
-        source = _valid_unicode(path.relative_to(folder))
+        source = _valid_unicode(os.path.relpath(path, folder))
         try:
-            files.append(TextFile(path, source, _stamp(path)))
+            files.append(TextFile(Path(path), source, _stamp(path)))
         except OSError as error:
             unreadable.append(Unreadable(source, error.strerror or str(error)))
     if not files and not unreadable:
@@ -99,28 +99,29 @@ def read_python_reference() -> list[Text]:
 def split(text: Text) -> Iterator[Passage]:
     """Split a text at its headings, and each section at its paragraphs into passages of up to about 100 words.
 
-    Headings are Markdown's (#) or underlined lines. A passage's title is the text's first heading, or its own title
-    where it has none, followed by the section's heading.
+    A passage's title is the path of headings above it, "Product: Windows: Install", or the text's own title where there
+    is none. A heading with nothing below it, not even another heading, makes a passage of its own.
     """
-    name: str | None = None
-    for heading, paragraphs in _sections(text.content):
-        if heading is None and not paragraphs:
-            continue
-        name = name or heading or text.title
-        title = name if heading in (None, name) else f"{name}: {heading}"
+    parts = list(sections(text.content, markdown=text.source.lower().endswith(".md")))
+    for section, following in zip_longest(parts, parts[1:]):
+        title = ": ".join(section.headings) or text.title
+        paragraphs = _paragraphs(section.lines)
         yield from (Passage(title, part) for part in _packed(paragraphs))
+        is_above_another = following is not None and following.headings[: len(section.headings)] == section.headings
+        if section.headings and not paragraphs and not is_above_another:
+            yield Passage(title, section.headings[-1])
 
 
-def _walk(folder: Path, all_folders: bool, unreadable: list[Unreadable]) -> Iterator[Path]:
+def _walk(folder: Path, all_folders: bool, unreadable: list[Unreadable]) -> Iterator[str]:
     """Paths with the suffixes of texts; links to folders are not followed."""
 
     def note(error: OSError) -> None:
-        unreadable.append(Unreadable(_valid_unicode(Path(error.filename)), error.strerror or str(error)))
+        unreadable.append(Unreadable(_valid_unicode(error.filename), error.strerror or str(error)))
 
     for parent, folders, names in os.walk(folder, onerror=note):
         if not all_folders:
             folders[:] = [name for name in folders if not _is_left_out(parent, name)]
-        yield from (Path(parent, name) for name in names if os.path.splitext(name)[1].lower() in _SUFFIXES)
+        yield from (os.path.join(parent, name) for name in names if os.path.splitext(name)[1].lower() in _SUFFIXES)
 
 
 def _is_left_out(parent: str, name: str) -> bool:
@@ -128,9 +129,9 @@ def _is_left_out(parent: str, name: str) -> bool:
     return name.startswith(".") or name in _GENERATED_FOLDERS or os.path.isfile(environment)
 
 
-def _stamp(path: Path) -> str:
+def _stamp(path: str) -> str:
     """A text that is another one after any change of the file; raises OSError where there is no file to read."""
-    status = path.stat()
+    status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError("not a regular file")
     step = _TIME_STEP if status.st_mtime_ns % 1_000_000_000 else _WHOLE_SECONDS_STEP
@@ -139,30 +140,9 @@ def _stamp(path: Path) -> str:
     return f"{_SPLITTING_RULES} {status.st_size} {status.st_mtime_ns}"
 
 
-def _valid_unicode(path: Path) -> str:
+def _valid_unicode(path: str) -> str:
     """A path for display and storage; bytes that are not UTF-8 are written as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _sections(content: str) -> Iterator[tuple[str | None, list[str]]]:
-    """Yield each heading, None before the first, with the paragraphs below it."""
-    heading: str | None = None
-    lines: list[str] = []
-    rows = content.splitlines()
-    row = 0
-    while row < len(rows):
-        below = rows[row + 1].strip() if row + 1 < len(rows) else ""
-        markdown = _MARKDOWN_HEADING.match(rows[row])
-        underlined = rows[row].strip() and not rows[row].startswith(" ") and _UNDERLINE.fullmatch(below)
-        if markdown or underlined:
-            yield heading, _paragraphs(lines)
-            title = rows[row][markdown.end() :].rstrip("# \t") if markdown else rows[row]
-            heading, lines = title.strip(), []
-            row += 1 if markdown else 2
-        else:
-            lines.append(rows[row])
-            row += 1
-    yield heading, _paragraphs(lines)
 
 
 def _paragraphs(lines: list[str]) -> list[str]:

@@ -131,12 +131,6 @@ def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
     assert stamp("a", time.time()) == "", "a change from now on might leave the same size and time"
 
 
-def test_a_long_line_of_hashes_is_split_in_no_time() -> None:
-    begin = time.process_time()
-    assert list(split(Text("t", "# " * 200_000 + "x\n\nbody", "t.md")))
-    assert time.process_time() - begin < 5  # by a quadratic pattern: an hour
-
-
 def test_the_python_reference_gives_titled_passages() -> None:
     passages = [passage for text in read_python_reference() for passage in split(text)]
     assert len(passages) > 500
