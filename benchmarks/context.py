@@ -1,4 +1,4 @@
-"""What every section of the benchmark is given."""
+"""What every section of the benchmark works with."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import texts
 from models import BUNDLED, Model, prepare
-from peers import OURS, PeerError, Peers
+from peers import BEFORE, OURS, PeerError, Peers
 from tqdm import tqdm
 
 
 @dataclass
 class Context:
-    """The options of a run, its peers, models and texts, and what could not be measured."""
+    """The options of a run, its peers, models and texts, and the list of what could not be measured."""
 
     peers: Peers
     work: Path
@@ -31,7 +31,7 @@ class Context:
     _models: dict[str, Model] = field(default_factory=dict)
 
     def write_texts(self) -> None:
-        """Write what the workers read."""
+        """Write the files of texts that the workers read."""
         tokenizer = texts.load_tokenizer(BUNDLED)
         record = {
             "passages": texts.passages(self.passages, tokenizer),
@@ -41,43 +41,44 @@ class Context:
                 for question in texts.questions(self.questions, tokenizer, evenly=evenly)
             ],
         }
-        self.texts.write_text(json.dumps(record), encoding="utf-8")
+        self.texts_file.write_text(json.dumps(record), encoding="utf-8")
         short = {"passages": texts.sentences(5000, tokenizer), "questions": []}
-        self.short_texts.write_text(json.dumps(short), encoding="utf-8")
+        self.short_texts_file.write_text(json.dumps(short), encoding="utf-8")
 
     @property
-    def texts(self) -> Path:
-        """Passages and questions of realistic lengths, and then as many questions of all lengths evenly."""
+    def texts_file(self) -> Path:
+        """Passages and questions of realistic lengths, then as many questions with every length equally often."""
         return self.work / "texts.json"
 
     @property
-    def short_texts(self) -> Path:
-        """Short passages, for large numbers of them."""
+    def short_texts_file(self) -> Path:
+        """Short passages, for long streams."""
         return self.work / "short.json"
 
     def model(self, name: str) -> Model:
-        """A pair, written when first asked for."""
+        """Return a pair, which is written at the first call."""
         if name not in self._models:
             model = self._models[name] = prepare(name, self.work)
             self.peers.call(OURS, "save", source=str(model.source), saved=str(model.saved))
         return self._models[name]
 
     def load(self, model: Model, names: Sequence[str]) -> dict[str, str]:
-        """Let these peers load a model; those that can, with what they say of how they will run it."""
+        """Let these peers load a model; returns those that could, each with how it runs the model."""
         ready = {}
         for name in names:
             tqdm.write(f"{model.name}: {name} loads")
-            folders = {"source": str(model.source), "saved": str(model.saved), "texts": str(self.texts)}
+            folders = {"source": str(model.source), "saved": str(model.saved), "texts": str(self.texts_file)}
             try:
                 ready[name] = self.peers.call(name, "load", **folders)
-                self.about |= self.peers.call(name, "about")
+                about = self.peers.call(name, "about")
+                self.about |= {f"{what} ({name})": value for what, value in about.items()} if name == BEFORE else about
             except PeerError as error:
                 self.missing.append(f"{name}, {model.name}: {error}")
         return ready
 
 
 def in_turn(names: Sequence[str], turn: int) -> list[str]:
-    """The same names, each round with another one first."""
+    """Rotate the names, so that another one is first in each round."""
     first = turn % len(names)
     return [*names[first:], *names[:first]]
 

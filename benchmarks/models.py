@@ -1,4 +1,4 @@
-"""The pairs that are measured, written as folders that every peer can load, and how much arithmetic they need."""
+"""The pairs that are measured, as folders that every peer can load, and the operations that they need."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
-BUNDLED = REPOSITORY / "dpr_tiny_retriever" / "models"
+REPOSITORY = HERE.parent
+BUNDLED = REPOSITORY / "dpr_tiny_retriever" / "bundled"
 
-#: Layers of each pair; all are 128 wide with 2 heads.
+#: Layers of each pair. All have width 128 and 2 heads.
 LAYERS = {"L-2": 2, "L-12": 12, "bundled": 2}
 WIDTH, HEADS = 128, 2
 
 
 @dataclass(frozen=True)
 class Model:
-    """A pair: the folder that ours loads, and the folder with a model for each side that the peers load."""
+    """A pair on disk."""
 
     name: str
     source: Path
+    """The folder that this package loads."""
     saved: Path
+    """The same as this package saves it, with a folder for each side, which the peers load."""
 
 
 def prepare(name: str, folder: Path) -> Model:
-    """Write a pair with the layout of the published ones: BERT's vocabulary, random weights, and the pooler."""
+    """Write a pair of the published architecture: BERT's vocabulary, random weights, pooler."""
     if name == "bundled":
         return Model(name, BUNDLED, folder / name / "saved")
-    sys.path.append(str(HERE.parent))
+    sys.path.append(str(REPOSITORY / "tests"))
     from model_folders import bert_arrays, bert_record, write_model, write_tokenizer
 
     vocabulary = (BUNDLED / "vocab.txt").read_text(encoding="utf-8").splitlines()
@@ -43,16 +45,16 @@ def prepare(name: str, folder: Path) -> Model:
 
 
 def operations(name: str, lengths: list[int]) -> float:
-    """Floating-point operations that texts of these lengths need, a multiply-add counted as two, without padding.
+    """Return the floating-point operations for texts of these lengths without padding; a multiply-add counts as two.
 
-    Of a token in a layer: four products of width by width and two of width by four widths; of two tokens: one score
-    and one weighted sum. The pairs with a pooler read the first token of the last layer alone, so it needs, of the
-    products, those of one token, and a score and a sum for each head and token. Normalisation, activation and softmax
-    are not counted.
+    A token needs, in each layer, four products of width x width and two of width x 4 width. A pair of tokens needs one
+    attention score and one weighted sum. A pair with a pooler reads only [CLS] of the last layer: there, the products
+    are needed for one token, and a score and a sum for each head and token. LayerNorm, activation and softmax are not
+    counted.
     """
     tokens = np.array(lengths, np.float64)
     layer = 12 * WIDTH**2 * tokens.sum() + 2 * WIDTH * (tokens**2).sum()
     if name == "bundled":
         return 2 * float(LAYERS[name] * layer)
-    first = 13 * WIDTH**2 * len(tokens) + 2 * HEADS * WIDTH * tokens.sum()  # with the pooler
-    return 2 * float((LAYERS[name] - 1) * layer + first)
+    last_layer = 13 * WIDTH**2 * len(tokens) + 2 * HEADS * WIDTH * tokens.sum()  # with the pooler
+    return 2 * float((LAYERS[name] - 1) * layer + last_layer)

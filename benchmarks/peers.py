@@ -1,4 +1,4 @@
-"""Who is compared: each peer's environment and process, and calls to it."""
+"""The peers that are compared: the environment and process of each, and calls to it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,34 @@ HERE = Path(__file__).resolve().parent
 
 
 class PeerError(RuntimeError):
-    """A peer cannot do what it was asked."""
+    """A peer cannot run, or a call to it failed."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A peer's environment below .nox, its module in workers/, and what its process must find in its environment."""
+    """How a peer is started."""
 
     environment: str
+    """A folder below .nox."""
     module: str
+    """A module in workers/."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Keyword arguments of the module's Worker."""
     variables: dict[str, str] = field(default_factory=dict)
+    """Environment variables of the process."""
 
 
 OURS = "ours"
+#: Another version of this package: --python before=PATH names the interpreter that has it.
+BEFORE = "before"
+#: This package with each of its backends.
+BACKENDS = {f"backend {name}": name for name in ("native", "tensorflow", "numpy")}
 KINDS = {
     OURS: Kind("bench", "ours"),
-    "bfloat16": Kind("bench", "ours_half"),
-    "card": Kind("bench-card", "card", {"TF_USE_LEGACY_KERAS": "1"}),
+    BEFORE: Kind("before", "ours"),
+    **{peer: Kind("bench", "ours", {"backend": name}) for peer, name in BACKENDS.items()},
+    "bfloat16": Kind("bench", "ours", {"precision": "bfloat16"}),
+    "card": Kind("bench-card", "card", variables={"TF_USE_LEGACY_KERAS": "1"}),
     "sentence-transformers": Kind("bench-torch", "sentence"),
     "onnxruntime": Kind("bench-torch", "onnx"),
     "farm-haystack": Kind("bench-farm-haystack", "farm"),
@@ -49,15 +60,15 @@ _QUIET = {
 
 
 def environment_of(kind: Kind) -> dict[str, str]:
-    """The variables that a peer's processes run with."""
+    """Return the environment variables of a peer's processes."""
     return {**os.environ, **_QUIET, **kind.variables}
 
 
 class Peers:
-    """The running peers; each is started when it is first asked, and all end with the block."""
+    """The running peers. Each starts with its first call; all end with the `with` block."""
 
     def __init__(self, environments: Path, pythons: dict[str, Path], cores: int, logs: Path) -> None:
-        """Interpreters are environments/NAME/bin/python, or as pythons says for an environment's name."""
+        """pythons names interpreters by environment; the others are environments/NAME/bin/python."""
         self._environments = environments
         self._pythons = pythons
         self._cores = cores
@@ -74,17 +85,17 @@ class Peers:
             process.wait()
 
     def python(self, peer: str) -> Path:
-        """The interpreter of a peer's environment; our own where the controller itself runs in it."""
+        """Return a peer's interpreter; without the environment bench, this package's is the current one."""
         name = KINDS[peer].environment
         python = self._pythons.get(name) or self._environments / name / "bin" / "python"
         if not python.exists() and name == KINDS[OURS].environment:
             return Path(sys.executable)
         if not python.exists():
-            raise PeerError(f"there is no environment {name}; make bench makes it")
+            raise PeerError(f"there is no environment {name}; make bench creates it")
         return python
 
     def call(self, peer: str, method: str, **arguments: Any) -> Any:
-        """Let a peer do one thing and wait for its answer."""
+        """Call a method of a peer's worker and wait for the answer."""
         process = self._processes.get(peer)
         if process is None:
             process = self._processes[peer] = self._start(peer)
@@ -100,13 +111,13 @@ class Peers:
         return answer["answer"]
 
     def _log(self, peer: str) -> Path:
-        return self._logs / f"{KINDS[peer].module}.log"
+        return self._logs / f"{peer.replace(' ', '-')}.log"
 
     def _start(self, peer: str) -> subprocess.Popen[str]:
         kind = KINDS[peer]
         with self._log(peer).open("w") as log:
             return subprocess.Popen(
-                [self.python(peer), HERE / "worker.py", kind.module, str(self._cores)],
+                [self.python(peer), HERE / "worker.py", kind.module, str(self._cores), json.dumps(kind.options)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

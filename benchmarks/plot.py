@@ -1,4 +1,4 @@
-"""bench.png: passages a second by peer, and the time of streams by their size."""
+"""bench.png: passages a second by peer, and seconds of a stream by its length. docs/bench.png is a copy of it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ def plot(rows: Sequence[Row], measured: Mapping[str, Any], path: Path) -> None:
 
 
 def _throughput(axes: Axes, rows: Sequence[Row]) -> None:
-    """A group of bars a model, a bar a peer."""
-    rows = [row for row in rows if not row.what.endswith(" alone")]
+    """One group of bars for each model, one bar for each peer."""
     models = list(dict.fromkeys(row.model for row in rows))
     peers = list(dict.fromkeys(row.what for row in rows))
     width = 0.8 / max(1, len(peers))
     for index, peer in enumerate(peers):
-        mine = {row.model: row.value for row in rows if row.what == peer}
-        places = [at + (index - (len(peers) - 1) / 2) * width for at, model in enumerate(models) if model in mine]
-        bars = axes.bar(places, [mine[model] for model in models if model in mine], width, label=peer)
+        values = {row.model: row.value for row in rows if row.what == peer}
+        positions = [at + (index - (len(peers) - 1) / 2) * width for at, model in enumerate(models) if model in values]
+        bars = axes.bar(positions, [values[model] for model in models if model in values], width, label=peer)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8)
     axes.set(xticks=range(len(models)), xticklabels=models, ylabel="passages/s", title="titled passages")
     if peers:
@@ -41,11 +40,11 @@ def _throughput(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _cost(axes: Axes, measured: Mapping[str, Any]) -> None:
-    """Seconds by passages, and what the largest stream's speed would give for all."""
+    """Seconds by passages, beside the line of the longest stream's speed."""
     for model, runs in measured.items():
         sizes, seconds = np.array([(run["passages"], run["seconds"]) for run in runs]).T
         axes.plot(sizes, seconds, "o-", label=model)
-        axes.plot(sizes, sizes * seconds[-1] / sizes[-1], ":", color="grey", label="in proportion to the largest")
+        axes.plot(sizes, sizes * seconds[-1] / sizes[-1], ":", color="grey", label="at the speed of the longest")
         axes.legend()
     axes.set(xscale="log", yscale="log", xlabel="passages", ylabel="seconds", title="streams of short passages")
     axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""A figure of the report, and the bars that figures are held against."""
+"""A figure of the report, and the targets that figures are compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ratio:
-    """Quotients, one a round: their median, the lowest and the highest."""
+    """Quotients of two measurements, one for each round: median, lowest and highest."""
 
     median: float
     low: float
@@ -24,7 +24,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a median in its unit, and how many times it something is, with the spread over rounds."""
+    """One line of a table: a median with its unit, and a ratio with its spread over the rounds."""
 
     section: str
     model: str
@@ -40,8 +40,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A bound for a row's ratio, or for its value where the row has no ratio."""
+class Target:
+    """A bound for a row's ratio or, if the row has none, for its value."""
 
     relation: str
     limit: float
@@ -50,29 +50,34 @@ class Bar:
         return f"{self.relation} {self.limit:g}"
 
     def met(self, row: Row) -> bool:
-        found = row.value if row.ratio is None else row.ratio.median
-        assert found is not None
-        return found >= self.limit if self.relation == ">=" else found <= self.limit
+        figure = row.value if row.ratio is None else row.ratio.median
+        assert figure is not None
+        return figure >= self.limit if self.relation == ">=" else figure <= self.limit
 
 
-#: By section, model and what is measured. Reported, and never a condition of anything.
-BARS: dict[tuple[str, str, str], Bar] = {
-    ("passages", "L-2", "ours / card"): Bar(">=", 6),
-    ("passages", "L-12", "ours / card"): Bar(">=", 4),
-    ("passages", "L-2", "ours / sentence-transformers"): Bar(">=", 3),
-    ("passages", "L-12", "ours / sentence-transformers"): Bar(">=", 2.5),
-    ("passages", "L-2", "ours / onnxruntime"): Bar(">=", 1.3),
-    ("passages", "L-12", "ours / onnxruntime"): Bar(">=", 1.2),
+#: By section, model and what is measured. They are reported; missing one is no error.
+TARGETS: dict[tuple[str, str, str], Target] = {
+    ("passages", "L-2", "ours / card"): Target(">=", 6),
+    ("passages", "L-12", "ours / card"): Target(">=", 4),
+    ("passages", "L-2", "ours / sentence-transformers"): Target(">=", 3),
+    ("passages", "L-12", "ours / sentence-transformers"): Target(">=", 2.5),
+    ("passages", "L-2", "ours / onnxruntime"): Target(">=", 1.3),
+    ("passages", "L-12", "ours / onnxruntime"): Target(">=", 1.2),
     **{
-        ("queries", model, what): Bar("<=", limit)
+        ("queries", model, what): Target("<=", limit)
         for model in ("L-2", "L-12")
         for what, limit in (
             ("p50: ours / sentence-transformers", 0.25),
             ("p50: ours / onnxruntime", 1.5),
             ("ours: p99 / p50", 3),
-            ("ours: p99 / p50, every length as often", 3),
+            ("ours: p99 / p50, all lengths equally often", 3),
         )
     },
-    ("starts", "L-2", "one question - import tensorflow"): Bar("<=", 1),
-    ("starts", "L-2", "one question / sentence-transformers"): Bar("<=", 1),
+    **{
+        ("backends", model, f"{what}: ours / before"): Target(">=", 0.97)
+        for model in ("L-2", "L-12", "bundled")
+        for what in ("passages", "questions")
+    },
+    ("starts", "L-2", "one question - import tensorflow"): Target("<=", 1),
+    ("starts", "L-2", "one question / sentence-transformers"): Target("<=", 1),
 }

@@ -1,9 +1,10 @@
-"""Measure this package beside its peers, in one run whose rounds are interleaved.
+"""Measure this package beside its peers, in one run in which they take turns.
 
-    python benchmarks/run.py                                     all of it
-    python benchmarks/run.py --only queries --models L-2         a part of it
+    python benchmarks/run.py                                     everything
+    python benchmarks/run.py --only queries --models L-2         a part
+    python benchmarks/run.py --only backends --python before=OTHER/bin/python    beside another installed version
 
-Writes bench.json, bench.md and bench.png. A bar that is not met, or a peer that cannot run, is reported and no error.
+Writes bench.json, bench.md and bench.png. A missed target and a peer that cannot run are reported; neither is an error.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from typing import Annotated
 import typer
 from context import Context, save
 from models import LAYERS, REPOSITORY
-from peers import KINDS, PeerError, Peers
+from peers import BEFORE, KINDS, PeerError, Peers
 from plot import plot
 from report import markdown
-from sections import adapters, memory, passages, queries, starts
+from sections import adapters, backends, memory, passages, queries, starts
 
-SECTIONS = {section.SECTION: section for section in (passages, queries, starts, memory, adapters)}
+SECTIONS = {section.SECTION: section for section in (passages, queries, backends, starts, memory, adapters)}
 PEERS = ["bfloat16", "card", "sentence-transformers", "onnxruntime", "farm-haystack"]
 
-# typer's choices, and what is chosen where nothing is.
+# The choices of the options, and the defaults.
 Section = Enum("Section", {name: name for name in SECTIONS}, type=str)
 ModelName = Enum("ModelName", {name: name for name in LAYERS}, type=str)
 PeerName = Enum("PeerName", {name: name for name in PEERS}, type=str)
 ALL_SECTIONS, ALL_MODELS, ALL_PEERS = list(Section), list(ModelName), list(PeerName)
-NO_OTHERS: list[str] = []
+NO_PYTHONS: list[str] = []
 
 
 def main(
@@ -45,7 +46,12 @@ def main(
     largest: Annotated[int, typer.Option(min=100, help="Passages of the largest stream.")] = 1_000_000,
     cores: Annotated[int, typer.Option(min=1, help="Processors that each peer may use.")] = 2,
     environments: Annotated[Path, typer.Option(help="Folder of the peers' environments.")] = REPOSITORY / ".nox",
-    python: Annotated[list[str], typer.Option(help="NAME=PATH: another interpreter for an environment.")] = NO_OTHERS,
+    python: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=PATH: the interpreter of an environment; before=PATH adds another version of this package."
+        ),
+    ] = NO_PYTHONS,
 ) -> None:
     """Measure, and write the report."""
     output.mkdir(parents=True, exist_ok=True)
@@ -65,7 +71,7 @@ def main(
             questions=questions,
             largest=largest,
             model_names=[name.value for name in models],
-            peer_names=[name.value for name in peers],
+            peer_names=[*([BEFORE] if BEFORE in pythons else []), *(name.value for name in peers)],
             about={
                 "Python": platform.python_version(),
                 "processors": f"{cores} of {os.cpu_count()}",
@@ -89,7 +95,7 @@ def main(
 
 
 def _load() -> str:
-    """How many processes have wanted a processor during the last minute: figures of a busy machine mean little."""
+    """Return the load average of the last minute: figures of a busy machine mean little."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 

@@ -1,8 +1,8 @@
-"""Encode a stream of passages in a process of its own, and say what it has cost.
+"""Encode a stream of passages in a fresh process, and print what it cost as JSON.
 
     python stream.py MODEL TEXTS PASSAGES
 
-Passages cycle through those in the file, and are made only as they are asked for.
+The stream repeats the passages of the file; it is a generator, so that the passages take no memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held so far; Linux counts it in KiB."""
+    """Return the peak memory of this process; Linux reports KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

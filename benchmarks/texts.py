@@ -1,4 +1,4 @@
-"""Titled passages and questions of realistic lengths, cut from the Python reference that every Python carries.
+"""Titled passages and questions of realistic lengths, cut from the language reference that Python ships.
 
 Lengths are in word pieces of BERT's uncased vocabulary, special tokens included. The same seed gives the same texts.
 """
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 Pair = tuple[str, str]
 
-#: The shortest and the longest passage, and a Beta distribution between them whose mean is 105.
+#: The shortest and the longest passage; lengths between them follow a Beta distribution with mean 105.
 SHORTEST, LONGEST = 20, 156
 _BETA = (2.2, 1.32)
 
@@ -38,22 +38,22 @@ _OPENINGS = (
 
 
 def passages(count: int, tokenizer: Tokenizer, *, seed: int = 0) -> list[Pair]:
-    """Titles are topics; a text starts at a paragraph and reads on, 20 to 156 word pieces with its title."""
+    """Return (title, text): a topic, and text from the start of a paragraph on; 20 to 156 word pieces together."""
     rng = np.random.default_rng(seed)
     lengths = (SHORTEST + (LONGEST - SHORTEST) * rng.beta(*_BETA, count)).round().astype(int)
     return [_window(tokenizer, rng, int(length)) for length in lengths]
 
 
 def sentences(count: int, tokenizer: Tokenizer, *, seed: int = 1) -> list[Pair]:
-    """Short titled passages, 10 to 40 word pieces."""
+    """Return short titled passages of 10 to 40 word pieces."""
     rng = np.random.default_rng(seed)
     return [_window(tokenizer, rng, int(length)) for length in rng.integers(10, 41, count)]
 
 
 def questions(count: int, tokenizer: Tokenizer, *, evenly: bool = False, seed: int = 2) -> list[str]:
-    """Questions of mostly 6 to 20 word pieces, in an order of chance; a thousand hold every length from 5 to 64.
+    """Return questions of mostly 6 to 20 word pieces in random order; a thousand hold every length from 5 to 64.
 
-    Evenly: every length as often as every other.
+    evenly: all lengths equally often.
     """
     rng = np.random.default_rng(seed)
     every = np.arange(SHORTEST_QUESTION, LONGEST_QUESTION + 1)
@@ -64,7 +64,7 @@ def questions(count: int, tokenizer: Tokenizer, *, evenly: bool = False, seed: i
 
 
 def _window(tokenizer: Tokenizer, rng: np.random.Generator, length: int) -> Pair:
-    """A passage of so many word pieces, or a few more where the last word has several."""
+    """Return a passage of this many word pieces, or a few more if the last word has several."""
     names = list(topics)
     while True:
         name = names[rng.integers(len(names))]
@@ -78,7 +78,7 @@ def _window(tokenizer: Tokenizer, rng: np.random.Generator, length: int) -> Pair
 
 
 def _question(tokenizer: Tokenizer, rng: np.random.Generator, length: int) -> str:
-    """Words that follow each other somewhere in the reference, behind the opening of a question."""
+    """Return the opening of a question, followed by consecutive words of the reference."""
     words = _words()
     while True:
         opening = _OPENINGS[rng.integers(len(_OPENINGS))]
@@ -99,7 +99,7 @@ def _words() -> list[str]:
 
 @cache
 def _pieces(tokenizer: Tokenizer, name: str) -> tuple[str, list[int], list[tuple[int, int]]]:
-    """A topic's text, the word pieces that paragraphs begin with, and where each piece's word begins and ends."""
+    """Return a topic's text, the pieces that start paragraphs, and the span of each piece's word."""
     text = re.sub(r"^(?:[=*~-]{3,})$", "", topics[name], flags=re.MULTILINE)
     encoding = tokenizer.encode(text, add_special_tokens=False)
     words = {}
@@ -113,7 +113,7 @@ def _pieces(tokenizer: Tokenizer, name: str) -> tuple[str, list[int], list[tuple
 
 
 def load_tokenizer(vocabulary_folder: Path) -> Tokenizer:
-    """BERT's tokenizer, which does not cut."""
+    """Return BERT's tokenizer without truncation."""
     tokenizer = Tokenizer.from_file(str(vocabulary_folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()

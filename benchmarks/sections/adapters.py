@@ -1,4 +1,4 @@
-"""What retrieval through a framework's adapter takes beyond the encoder and the store by themselves."""
+"""Time that retrieval through a framework's adapter takes, beside encoder and store called directly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BLOCK = 50
 
 
 def measure(context: Context) -> dict[str, Any]:
-    """By framework and store: seconds of each block of questions by the adapter, and directly."""
+    """Seconds of each block of questions by framework and store: through the adapter, and directly."""
     model = context.model("L-2")
-    folders = {"source": str(model.source), "saved": str(model.saved), "texts": str(context.texts)}
+    folders = {"source": str(model.source), "saved": str(model.saved), "texts": str(context.texts_file)}
     searches, spent = [], {}
     for peer in PEERS:
         try:

@@ -1,4 +1,4 @@
-"""Peak memory and cost of streams of up to a million passages, each in a fresh process."""
+"""Peak memory and time of streams of up to a million passages, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SECTION = "memory"
 
 
 def measure(context: Context) -> dict[str, Any]:
-    """For each power of ten up to the largest: passages, tokens, seconds, and peak memory in bytes."""
+    """Passages, tokens, seconds and peak memory in bytes of streams of 100, 1,000, ... passages."""
     model = context.model("L-2")
     sizes = [10**power for power in range(2, 10) if 10**power < context.largest] + [context.largest]
     runs = []
     for size in tqdm(sizes, desc="streams", unit=" streams"):
         with (context.work / "stream.log").open("w") as log:
             done = subprocess.run(
-                [context.peers.python(OURS), HERE / "stream.py", model.source, context.short_texts, str(size)],
+                [context.peers.python(OURS), HERE / "stream.py", model.source, context.short_texts_file, str(size)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -1,4 +1,4 @@
-"""Passages a second for each peer, equal work, and where our own time goes."""
+"""Passages a second of each peer for the same texts, and how far ours is from the processor's peak."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rows import Ratio, Row
 from tqdm import tqdm
 
 SECTION = "passages"
-#: Ours with the precision that is an option: it counts for no bar.
+#: Ours with an optional precision, to which no target applies.
 OPTION = "bfloat16"
 
 
 def measure(context: Context) -> dict[str, Any]:
-    """By model: seconds of each round by peer, and what belongs to them."""
+    """Seconds of each round by model and peer, with settings, differences and the processor's peak."""
     return {name: _model(context, context.model(name)) for name in context.model_names}
 
 
@@ -26,12 +26,11 @@ def _model(context: Context, model: Model) -> dict[str, Any]:
     differences = _differences(context, [name for name in settings if name != OURS])
     names = list(settings)
     spent: dict[str, list[float]] = {name: [] for name in names}
-    peaks, stages = [], []
+    peaks = []
     for turn in tqdm(range(context.rounds), desc=f"passages, {model.name}", unit=" rounds"):
         peaks.append(context.peers.call("numpy", "peak"))
         for name in in_turn(names, turn):
             spent[name].append(context.peers.call(name, "encode"))
-        stages.append(context.peers.call(OURS, "stages"))
     context.about |= context.peers.call("numpy", "about")
     return {
         "passages": context.passages,
@@ -39,13 +38,12 @@ def _model(context: Context, model: Model) -> dict[str, Any]:
         "settings": settings,
         "largest differences": differences,
         "peak operations a second": peaks,
-        "seconds of stages": stages,
         "lengths": context.peers.call(OURS, "lengths"),
     }
 
 
 def _differences(context: Context, names: list[str]) -> dict[str, float]:
-    """How far each peer's vectors are from ours, at most."""
+    """Return the largest difference between each peer's vectors and ours."""
 
     def vectors(peer: str, method: str) -> np.ndarray:
         path = context.work / f"{peer}.npy"
@@ -56,7 +54,7 @@ def _differences(context: Context, names: list[str]) -> dict[str, float]:
     found = {}
     for name in names:
         try:
-            # DPR's classes have no pooler, and farm-haystack gives them one segment.
+            # transformers' DPR classes have no pooler, and farm-haystack uses one segment for title and text.
             expected = vectors(OURS, "encode_as_dpr") if name == "farm-haystack" else ours
             found[name] = float(np.abs(vectors(name, "encode") - expected).max())
         except PeerError as error:
@@ -85,31 +83,18 @@ def rows(measured: dict[str, Any]) -> list[Row]:
 
 def _our_rows(model: str, record: dict[str, Any], ours: list[float], lengths: np.ndarray) -> list[Row]:
     peaks = record["peak operations a second"]
-    stages = {name: [turn[name] for turn in record["seconds of stages"]] for name in record["seconds of stages"][0]}
     count = operations(model, record["lengths"])
-    spread = f"{lengths.min()} to {lengths.max()} tokens, {lengths.mean():.1f} in the mean"
+    spread = f"{lengths.min()} to {lengths.max()} tokens, mean {lengths.mean():.1f}"
     return [
         Row(SECTION, model, "tokens", lengths.sum() / float(np.median(ours)), "tokens/s", note=spread),
-        Row(SECTION, model, "peak of sgemm", float(np.median(peaks)) / 1e9, "GFLOP/s", note="numpy, 1024 x 1024"),
+        Row(SECTION, model, "sgemm", float(np.median(peaks)) / 1e9, "GFLOP/s", note="numpy, 1024 x 1024"),
         Row(
             SECTION,
             model,
-            "our arithmetic",
+            "ours",
             count / float(np.median(ours)) / 1e9,
             "GFLOP/s",
             Ratio.of([count / (seconds * peak) for seconds, peak in zip(ours, peaks, strict=True)], [1.0] * len(ours)),
-            "of real tokens; the ratio is its share of the peak",
-        ),
-        *(
-            Row(
-                SECTION,
-                model,
-                f"{name} alone",
-                len(lengths) / float(np.median(seconds)),
-                "passages/s",
-                Ratio.of(seconds, ours),
-                "the ratio is its time beside the time of all; stages overlap",
-            )
-            for name, seconds in stages.items()
+            "without padding; ratio to sgemm",
         ),
     ]

@@ -24,7 +24,7 @@ _THEIRS = (
     "model = SentenceTransformer(sys.argv[1] + '/query_encoder', device='cpu'); "
 )
 
-#: What a process runs, in whose environment. Each ends with a line on its output.
+#: By name: the peer in whose environment a process runs, and its program, which ends by printing "done".
 PROGRAMS = {
     "one question": (OURS, _OURS + "pair.encode_queries(['who wrote it?']); " + _DONE),
     "ten passages": (OURS, _OURS + f"pair.encode_passages({_TEN}); " + _DONE),
@@ -34,7 +34,7 @@ PROGRAMS = {
 
 
 def measure(context: Context) -> dict[str, Any]:
-    """Seconds of each round by program; a first round, which fills the cache of the disk, is not counted."""
+    """Seconds of each round by program. A first round fills the disk cache and is not counted."""
     model = context.model("L-2")
     pythons = {}
     for name, (peer, _) in PROGRAMS.items():

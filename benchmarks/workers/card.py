@@ -1,4 +1,4 @@
-"""The usage on the published models' cards: transformers' own TensorFlow classes, every text padded to the length."""
+"""The code of the published models' cards: transformers' TensorFlow classes, texts padded to the maximum length."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Worker:
         return "batch size 512, padded to 156" + ("" if self.pooled else ", mean and unit length by numpy")
 
     def encode(self, vectors: str | None = None) -> float:
-        """Seconds for all passages; their vectors go into a file if one is named."""
+        """Return the seconds for all passages; their vectors go into a file if one is named."""
         found = []
         spent = seconds(lambda: found.append(self._encode(self.passages)))
         if vectors:
@@ -54,7 +54,7 @@ class Worker:
 
 
 def _filled(model: tf.keras.Model, arrays: dict[str, np.ndarray]) -> tf.keras.Model:
-    """Give every variable the array that it has in a PyTorch checkpoint."""
+    """Assign every variable its array of a PyTorch checkpoint."""
     model(tf.constant([[2, 3]]))
     for variable in model.weights:
         path = variable.name.split("/bert/", 1)[1].removesuffix(":0").replace("layer_._", "layer/")

@@ -14,7 +14,7 @@ from haystack.nodes import DensePassageRetriever
 from safetensors.numpy import load_file, save_file
 from workers.inputs import fastest, read_texts, seconds
 
-#: How the weights' names begin in transformers' DPR classes, and which class reads them.
+#: Prefix of the weights' names in transformers' DPR classes, and the class that reads them.
 _SIDES = {
     "query_encoder": ("question_encoder.bert_model.", "DPRQuestionEncoder"),
     "passage_encoder": ("ctx_encoder.bert_model.", "DPRContextEncoder"),
@@ -31,7 +31,7 @@ class Worker:
         return {"farm-haystack": version("farm-haystack"), "transformers (farm-haystack)": version("transformers")}
 
     def load(self, source: str, saved: str, texts: str) -> str:
-        """Load, choose a batch size on the first passages, and say which it is."""
+        """Load, choose a batch size on the first passages; returns which it is."""
         passages, _ = read_texts(texts)
         self.documents = [Document(content=text, meta={"name": title}) for title, text in passages]
         query, passage = (str(_as_dpr(Path(saved) / side, side)) for side in _SIDES)
@@ -49,7 +49,7 @@ class Worker:
         return f"batch size {self.batch_size}; DPR's form of the model: no pooler, one segment"
 
     def encode(self, vectors: str | None = None) -> float:
-        """Seconds for all passages; their vectors go into a file if one is named."""
+        """Return the seconds for all passages; their vectors go into a file if one is named."""
         found = []
         spent = seconds(lambda: found.append(self._encode(self.documents, self.batch_size)))
         if vectors:
@@ -62,7 +62,7 @@ class Worker:
 
 
 def _as_dpr(folder: Path, side: str) -> Path:
-    """The same BERT as a model of transformers' DPR classes: no pooler, and one segment for title and text."""
+    """Write the same BERT for transformers' DPR classes: no pooler, one segment for title and text."""
     prefix, architecture = _SIDES[side]
     target = folder.with_name(f"{side}_dpr")
     target.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from workers.inputs import in_both_ways, read_texts
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
-#: How many passages a search gives.
+#: Passages that a search returns.
 TOP = 10
 
 
@@ -20,7 +20,7 @@ class Worker:
         self.name = "farm-haystack, FAISS"
 
     def load(self, source: str, saved: str, texts: str) -> list[str]:
-        """Index all passages, and say what can be searched."""
+        """Index all passages; returns what can be searched."""
         passages, self.questions = read_texts(texts)
         self.pair = DualEncoder.from_pretrained(source)
         self.store = FAISSDocumentStore(sql_url="sqlite://", embedding_dim=128)
@@ -31,7 +31,7 @@ class Worker:
         return [self.name]
 
     def retrieve(self, name: str, first: int, last: int) -> list[float]:
-        """Seconds of these questions in either way, which take turns question by question."""
+        """Return the seconds of these questions through the adapter and directly, in turn."""
         return in_both_ways((self.retriever.retrieve, self._direct), self.questions[first:last])
 
     def _direct(self, question: str) -> object:

@@ -19,7 +19,7 @@ from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
-#: How many passages a search gives.
+#: Passages that a search returns.
 TOP = 10
 #: Retrieval by the adapter, and by encoder and store called directly.
 Ways = tuple[Callable[[str], object], Callable[[str], object]]
@@ -32,7 +32,7 @@ class Worker:
         self.ways: dict[str, Ways] = {}
 
     def load(self, source: str, saved: str, texts: str) -> list[str]:
-        """Index all passages in each store, and say what can be searched."""
+        """Index all passages in each store; returns what can be searched."""
         passages, self.questions = read_texts(texts)
         passages = list(dict.fromkeys(passages))  # a store takes no document twice
         self.pair = DualEncoder.from_pretrained(source)
@@ -42,11 +42,11 @@ class Worker:
         return list(self.ways)
 
     def retrieve(self, name: str, first: int, last: int) -> list[float]:
-        """Seconds of these questions in either way, which take turns question by question."""
+        """Return the seconds of these questions through the adapter and directly, in turn."""
         return in_both_ways(self.ways[name], self.questions[first:last])
 
     def _haystack(self, passages: list[tuple[str, str]], source: str) -> Iterator[tuple[str, Ways]]:
-        """Two stores of haystack-ai, in a pipeline of embedder and retriever, and component by component."""
+        """Two stores of haystack-ai, each with the components called one by one and in a Pipeline."""
         documents = [Document(content=text, meta={"title": title}) for title, text in passages]
         documents = TinyDPRDocumentEmbedder(source, progress_bar=False).run(documents)["documents"]
         in_memory = InMemoryDocumentStore(embedding_similarity_function="dot_product")

@@ -1,4 +1,4 @@
-"""What the controller has written for every worker: texts, and timing in seconds."""
+"""The texts that the controller wrote for every worker, and timing in seconds."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 
 def read_texts(path: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Titled passages and questions."""
+    """Return titled passages, and questions."""
     record = json.loads(Path(path).read_text(encoding="utf-8"))
     return [(title, text) for title, text in record["passages"]], record["questions"]
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long the work takes."""
+    """Return how long a call takes."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
 def seconds_each(work: Callable[[Any], object], items: list[Any]) -> list[float]:
-    """How long the work takes for each item, one after another."""
+    """Return how long a call takes for each item."""
     return [seconds(lambda item=item: work(item)) for item in items]
 
 
 def fastest(choices: list[int], work: Callable[[int], object], *, times: int = 2) -> int:
-    """The choice with which the work is done soonest, each tried a few times in turn after one try for warming up."""
+    """Return the fastest choice, by the best of a few tries in turn after a warm-up."""
     work(choices[0])
     spent = {choice: float("inf") for choice in choices}
     for _ in range(times):
@@ -38,10 +38,10 @@ def fastest(choices: list[int], work: Callable[[int], object], *, times: int = 2
 
 
 def in_both_ways(ways: Sequence[Callable[[str], object]], questions: list[str]) -> list[float]:
-    """How long the questions take in each way, which take turns question by question."""
+    """Return how long all questions take in each way; the ways take turns question by question."""
     spent = [0.0] * len(ways)
     for turn, question in enumerate(questions):
         for step in range(len(ways)):
-            place = (turn + step) % len(ways)
-            spent[place] += seconds(lambda way=ways[place], question=question: way(question))
+            chosen = (turn + step) % len(ways)
+            spent[chosen] += seconds(lambda way=ways[chosen], question=question: way(question))
     return spent

@@ -1,4 +1,4 @@
-"""What the processor can do: products of single-precision matrices by numpy."""
+"""The processor's peak: products of single-precision matrices by numpy."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class Worker:
         return {"numpy": np.__version__}
 
     def peak(self, times: int = 40) -> float:
-        """Floating-point operations a second, by the fastest of some products."""
+        """Return floating-point operations a second, by the fastest of some products."""
         spent = [seconds(lambda: np.matmul(self.left, self.right, out=self.product)) for _ in range(times)]
         return 2 * SIZE**3 / min(spent)

@@ -1,7 +1,7 @@
 """onnxruntime: the model exported from PyTorch and optimised with fused kernels, fed as we feed ours.
 
-Tokenising is this package's, and so is the order of batches: longest first, under a budget of padded tokens, which is
-the one that is fastest here.
+It uses this package's tokenizer and order of batches: longest first, up to the number of padded tokens that is fastest
+here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Worker:
         return {"onnxruntime": onnxruntime.__version__}
 
     def load(self, source: str, saved: str, texts: str) -> str:
-        """Export, optimise, choose a token budget on the first passages, and say what was fused and chosen."""
+        """Export, optimise, choose a token budget on the first passages; returns what was fused and chosen."""
         self.passages, self.questions = read_texts(texts)
         self.tokenizer = load_tokenizer(Path(saved) / "passage_encoder")
         self.tokenizer.warm_up()
@@ -49,7 +49,7 @@ class Worker:
         return f"{self.budget} tokens a batch; fused: {fused}"
 
     def encode(self, vectors: str | None = None) -> float:
-        """Seconds for all passages; their vectors go into a file if one is named."""
+        """Return the seconds for all passages; their vectors go into a file if one is named."""
         found = []
         spent = seconds(lambda: found.append(self._encode(self.passages, self.budget)))
         if vectors:
@@ -57,7 +57,7 @@ class Worker:
         return spent
 
     def ask(self, first: int, last: int) -> list[float]:
-        """Seconds for each of some questions."""
+        """Return the seconds of each of these questions."""
 
         def answer(question: str) -> None:
             tokens = self.tokenizer.tokenize([("", question)], 64)
@@ -98,7 +98,7 @@ class Worker:
 
 
 def _batches(tokens: Tokens, budget: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Where the texts of each batch stand, and their ids [texts, tokens], zero behind each text's end."""
+    """Return the rows of each batch and their ids [texts, tokens], padded with zeros."""
     order = np.argsort(-tokens.lengths, kind="stable")
     starts = np.cumsum(tokens.lengths, dtype=np.int64) - tokens.lengths
     found, begin = [], 0

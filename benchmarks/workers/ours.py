@@ -1,8 +1,9 @@
-"""This package, as its users call it."""
+"""This package, as its users call it: the current version, one of its backends, or another installed version."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 from workers.inputs import read_texts, seconds, seconds_each
@@ -13,31 +14,31 @@ from dpr_tiny_retriever import DualEncoder, __version__
 class Worker:
     """One pair at a time."""
 
-    precision = "float32"
-
-    def __init__(self, cores: int) -> None:
-        self.cores = cores
+    def __init__(self, cores: int, **options: str) -> None:
+        """options are those of from_pretrained."""
+        self.options: dict[str, Any] = options
 
     def about(self) -> dict[str, str]:
-        names = ("tensorflow", "tokenizers")
-        return {"dpr-tiny-retriever": __version__, **{name: version(name) for name in names}}
+        return {"dpr-tiny-retriever": __version__, **_versions("tensorflow", "tokenizers")}
 
     def save(self, source: str, saved: str) -> None:
         """Write a pair as a folder for each side, which the peers load."""
         DualEncoder.from_pretrained(source).save_pretrained(saved)
 
     def load(self, source: str, saved: str, texts: str) -> str:
-        """Load and warm up."""
+        """Load and warm up; returns what runs the model."""
         self.saved = saved
         self.passages, self.questions = read_texts(texts)
-        self.pair = DualEncoder.from_pretrained(source, precision=self.precision)
+        self.pair = DualEncoder.from_pretrained(source, **self.options)
         self.pair.warm_up()
         self.encode()
         self.ask(0, 20)
-        return "as installed" if self.precision == "float32" else f"precision={self.precision!r}"
+        # A version of before may not say.
+        backend = getattr(self.pair.passage_encoder, "backend", "as installed")
+        return ", ".join([backend, *(f"{name}={value!r}" for name, value in self.options.items())])
 
     def encode(self, vectors: str | None = None) -> float:
-        """Seconds for all passages; their vectors go into a file if one is named."""
+        """Return the seconds for all passages; their vectors go into a file if one is named."""
         found = []
         spent = seconds(lambda: found.append(self.pair.encode_passages(self.passages, show_progress=False)))
         if vectors:
@@ -45,24 +46,26 @@ class Worker:
         return spent
 
     def encode_as_dpr(self, vectors: str) -> None:
-        """Vectors of the same weights in DPR's form, as the worker of farm-haystack has written them."""
+        """Write the vectors of the same weights in DPR's form, as the worker of farm-haystack saved them."""
         query, passage = (f"{self.saved}/{side}_dpr" for side in ("query_encoder", "passage_encoder"))
         pair = DualEncoder.from_pretrained(query_model=query, passage_model=passage, max_passage_length=156)
         np.save(vectors, pair.encode_passages(self.passages))
 
     def ask(self, first: int, last: int) -> list[float]:
-        """Seconds for each of some questions."""
+        """Return the seconds of each of these questions."""
         return seconds_each(lambda question: self.pair.encode_queries([question]), self.questions[first:last])
 
-    def stages(self) -> dict[str, float]:
-        """Seconds of each stage by itself for all passages; in encode() the stages of different blocks overlap."""
-        encoder = self.pair.passage_encoder
-        tokens = encoder.tokenizer.tokenize(self.passages, encoder.max_length)
-        tokenising = seconds(lambda: encoder.tokenizer.tokenize(self.passages, encoder.max_length))
-        forward = seconds(lambda: list(encoder._forward([tokens])))
-        return {"tokenising": tokenising, "forward pass": forward}
-
     def lengths(self) -> list[int]:
-        """How many tokens each passage has, cut to the model's length."""
+        """Return the number of tokens of each passage, truncated to the model's length."""
         encoder = self.pair.passage_encoder
         return encoder.tokenizer.tokenize(self.passages, encoder.max_length).lengths.tolist()
+
+
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

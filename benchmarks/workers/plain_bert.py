@@ -1,7 +1,7 @@
 """BERT in PyTorch, written out as onnxruntime's optimiser expects it of an exported model.
 
-Today's transformers exports attention in a form that the optimiser does not recognise, which would leave the peer
-without its fused attention. Module names are those of the checkpoints, so that weights load by name.
+Today's transformers exports attention in a form that the optimiser does not recognise, so that the peer would lose its
+fused attention. Module names are those of the checkpoints: weights load by name.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """Token ids, mask and segment ids, int64 [b, l], to one vector a text, float32 [b, width]."""
+    """Token ids, mask and segment ids, int64 [b, l] -> one vector for each text, float32 [b, width]."""
 
     def __init__(self, config: Any, pooling: str) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ class Worker:
         return {"sentence-transformers": sentence_transformers.__version__, "torch": torch.__version__}
 
     def load(self, source: str, saved: str, texts: str) -> str:
-        """Load, choose a batch size on the first passages, and say which it is."""
+        """Load, choose a batch size on the first passages; returns which it is."""
         self.passages, self.questions = read_texts(texts)
         self.passage_model = SentenceTransformer(f"{saved}/passage_encoder", device="cpu")
         self.query_model = SentenceTransformer(f"{saved}/query_encoder", device="cpu")
@@ -29,7 +29,7 @@ class Worker:
         return f"batch size {self.batch_size}"
 
     def encode(self, vectors: str | None = None) -> float:
-        """Seconds for all passages; their vectors go into a file if one is named."""
+        """Return the seconds for all passages; their vectors go into a file if one is named."""
         found = []
         spent = seconds(lambda: found.append(self._encode(self.passages, self.batch_size)))
         if vectors:
@@ -37,7 +37,7 @@ class Worker:
         return spent
 
     def ask(self, first: int, last: int) -> list[float]:
-        """Seconds for each of some questions."""
+        """Return the seconds of each of these questions."""
         return seconds_each(
             lambda question: self.query_model.encode([question], show_progress_bar=False), self.questions[first:last]
         )
