@@ -22,8 +22,12 @@ from setuptools.command.build_ext import build_ext
 SOURCE = "csrc/bert.c"
 HEADERS = ["csrc/gemm.h", "csrc/simd.h"]
 FLAGS = "-shared -O3 -fno-math-errno -ffp-contract=fast -fvisibility=hidden -Wall -Wextra -Wconversion -Wshadow"
-#: What each build adds; only the base is for processors other than x86-64.
-BUILDS = {"base": "", "avx2": "-march=x86-64-v3", "avx512": "-march=x86-64-v4 -mprefer-vector-width=512"}
+#: What each build adds: the instructions that dpr_cpu_lanes in bert.c asks the processor for.
+BUILDS = {
+    "base": "",
+    "avx2": "-mavx2 -mfma -mbmi2",
+    "avx512": "-mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mfma -mbmi2 -mprefer-vector-width=512",
+}
 
 
 class BuildNative(build_ext):
@@ -34,8 +38,7 @@ class BuildNative(build_ext):
         shutil.rmtree(folder, ignore_errors=True)  # a build that fails must not leave an older library
         folder.mkdir(parents=True)
         failures = {build: reason for build in BUILDS if (reason := compile_build(build, folder))}
-        record = {"failures": failures}
-        (folder / "build.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+        (folder / "build.json").write_text(json.dumps({"failures": failures}, indent=2) + "\n", encoding="utf-8")
         for build, reason in failures.items():
             self.warn(f"the native library's build {build} is left out: {reason}")
 
@@ -44,7 +47,7 @@ class BuildNative(build_ext):
         return [str(path) for path in folder.glob("*")]
 
     def get_output_mapping(self) -> dict[str, str]:
-        return {}
+        return {}  # an editable installation has them in the source tree
 
 
 class PlatformWheel(bdist_wheel):
@@ -52,25 +55,26 @@ class PlatformWheel(bdist_wheel):
 
     def get_tag(self) -> tuple[str, str, str]:
         platform_tag = super().get_tag()[2]
-        # A universal Python of macOS holds two processors' code, these libraries that of one.
+        # A universal Python for macOS has code for two processors, these libraries for one.
         return "py3", "none", platform_tag.replace("universal2", platform.machine())
 
 
 def compile_build(build: str, folder: Path) -> str | None:
-    """Compile a build into the folder; returns why that is not possible."""
+    """Compile a build into the folder. Returns None, or why that failed."""
     compiler = find_compiler()
     if compiler is None:
         return "it was built without a C compiler (none in CC, and no cc, gcc or clang)"
-    target = subprocess.run([*compiler, "-dumpmachine"], capture_output=True, text=True).stdout.strip()
-    if BUILDS[build] and not target.startswith("x86_64"):
-        return f"it is for x86-64, not for {target or 'this compiler'}"
-    windows = "windows" in target or "mingw" in target
-    suffix = ".dll" if windows else ".dylib" if "darwin" in target or "macos" in target else ".so"
-    library = folder / f"libbert_{build}{suffix}"
-    flags = shlex.split(f"{FLAGS} {'' if windows else '-fPIC'} {BUILDS[build]} {os.environ.get('CFLAGS', '')}")
-    command = [*compiler, *flags, SOURCE, "-o", str(library), "-lm"]
-    print(shlex.join(command), flush=True)
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    try:
+        target = subprocess.run([*compiler, "-dumpmachine"], capture_output=True, text=True).stdout.strip()
+        if BUILDS[build] and not target.startswith("x86_64"):
+            return f"it is for x86-64, the C compiler for {target or 'an unknown processor'}"
+        library = folder / f"libbert_{build}{library_suffix(target)}"
+        command = compile_command(compiler, target, build, SOURCE, library)
+        print(shlex.join(command), flush=True)
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        return f"the C compiler cannot be run: {error}"
+    print(done.stderr, end="", flush=True)
     if done.returncode == 0:
         return None
     library.unlink(missing_ok=True)
@@ -85,7 +89,21 @@ def find_compiler() -> list[str] | None:
     return [found] if found else None
 
 
-setup(
-    cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
-    ext_modules=[Extension("dpr_tiny_retriever._native", [SOURCE], depends=HEADERS)],
-)
+def compile_command(compiler: list[str], target: str, build: str, source: str, library: Path) -> list[str]:
+    """The command that compiles a C file into a library for the target, in the words of -dumpmachine."""
+    position_independent = [] if library_suffix(target) == ".dll" else ["-fPIC"]
+    flags = shlex.split(f"{FLAGS} {BUILDS[build]} {os.environ.get('CFLAGS', '')}")
+    return [*compiler, *flags, *position_independent, source, "-o", str(library), "-lm"]
+
+
+def library_suffix(target: str) -> str:
+    if "windows" in target or "mingw" in target:
+        return ".dll"
+    return ".dylib" if "darwin" in target or "macos" in target else ".so"
+
+
+if __name__ == "__main__":
+    setup(
+        cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
+        ext_modules=[Extension("dpr_tiny_retriever._native", [SOURCE], depends=HEADERS)],
+    )
