@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-#: Titled passages, and for each the questions that it answers.
+#: (title, text, questions that the passage answers).
 LIBRARY: list[tuple[str, str, list[str]]] = [
     (
         "Lighthouse",
@@ -123,7 +123,7 @@ def write_text(path: Path, text: str, *, zipped: bool = False) -> Path:
 
 
 def dpr_records(count: int, *, positives: int = 2, hard_negatives: int = 4, seed: int = 0) -> list[dict[str, Any]]:
-    """DPR training records over a small stock of passages, so that many stand in several records and twice in one."""
+    """DPR training records over a small stock of passages: many are in several records, some twice in one."""
     chance = random.Random(seed)
     stock = [context(f"title {chance.randrange(9)}", sentence(chance), str(i)) for i in range(2 * count)]
     return [

@@ -107,7 +107,7 @@ class PassageStore(Sequence[Passage]):
         chosen = contents if rows is None else contents[rows]
         return hashlib.blake2b(chosen.tobytes(), digest_size=_DIGEST_SIZE).hexdigest()
 
-    def distinct(self) -> UniquePassages:
+    def unique_passages(self) -> UniquePassages:
         """The different (title, text) contents: equal passages are encoded and searched once."""
         _, first, of_row = np.unique(self._contents(), return_index=True, return_inverse=True)
         order = np.argsort(first)

@@ -63,7 +63,7 @@ def evaluate(
     """
     _check_retrievers(retrievers, needs_both=fusion or blend_weight is not None)
     chosen, notes = _checked_ks(ks, dataset)
-    unique = dataset.corpus.distinct()
+    unique = dataset.corpus.unique_passages()
     depth = min(len(dataset.corpus), max(DEPTH, *chosen))
     ranked = [
         _Ranked(

@@ -60,17 +60,17 @@ class EmbeddingCache:
         self,
         encoder: DualEncoder,
         corpus: PassageStore,
-        distinct: UniquePassages,
+        unique: UniquePassages,
         *,
         batch_size: int | None = None,
         show_progress: bool | None = None,
     ) -> Vectors:
-        """Return the vectors [u, dim] of the distinct passages of a corpus."""
+        """Return the vectors [u, dim] of the unique passages of a corpus."""
         folder = self._folder(encoder.passage_encoder)
-        vectors = np.empty((len(distinct.first), encoder.embedding_dim), np.float32)
+        vectors = np.empty((len(unique.first), encoder.embedding_dim), np.float32)
         with progress_bar(total=len(vectors), unit=" passages", show_progress=show_progress) as progress:
-            for part in _shards(distinct, corpus.parts(), self.shard_size):
-                rows = distinct.first[part]
+            for part in _shards(unique, corpus.parts(), self.shard_size):
+                rows = unique.first[part]
                 vectors[part] = self._load_or_encode(
                     folder,
                     "passage-" + corpus.digest(rows),
@@ -111,9 +111,9 @@ class EmbeddingCache:
         return vectors
 
 
-def _shards(distinct: UniquePassages, part_starts: list[int], size: int) -> Iterator[slice]:
-    """Slices of the distinct passages that cross no boundary between the corpus's files."""
-    bounds = [*np.searchsorted(distinct.first, part_starts).tolist(), len(distinct.first)]
+def _shards(unique: UniquePassages, part_starts: list[int], size: int) -> Iterator[slice]:
+    """Slices of the unique passages that cross no boundary between the corpus's files."""
+    bounds = [*np.searchsorted(unique.first, part_starts).tolist(), len(unique.first)]
     for start, stop in itertools.pairwise(bounds):
         for part in blocks(stop - start, size):
             yield slice(start + part.start, start + part.stop)

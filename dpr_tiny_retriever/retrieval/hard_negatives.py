@@ -82,10 +82,10 @@ def _mined(
         if content not in rows:
             rows[content] = len(rows)
             corpus.add(str(rows[content]), *content, line=len(rows))
-    distinct = corpus.distinct()
+    unique = corpus.unique_passages()
     most = max(len(example.positives) for example in examples)
     depth = min(mining.ranks[1] + most, len(rows))
-    hits = retriever.rank([example.question for example in examples], corpus, distinct, depth).hits
+    hits = retriever.rank([example.question for example in examples], corpus, unique, depth).hits
     for example, found, scores in zip(examples, hits.rows, hits.scores, strict=True):
         positives = {rows[passage.title or "", passage.text] for passage in example.positives}
         chosen = _chosen(example, found, scores, positives, corpus, mining)

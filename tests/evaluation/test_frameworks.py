@@ -1,4 +1,4 @@
-"""The frameworks' own ways to retrieve and evaluate give our figures on the same data."""
+"""The frameworks' own retrieval and evaluation give our figures on the same data."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ K = 5
 
 @pytest.fixture(params=["random", "MiniLM"])
 def model(request: pytest.FixtureRequest, pair_directory: Path, minilm_directory: Path) -> Path:
-    """Random weights, which often fail, and real ones, which seldom do."""
+    """Random weights, which often rank wrongly, and real ones, which seldom do."""
     return pair_directory if request.param == "random" else minilm_directory
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """The library, with a second passage judged right for the first questions."""
+    """The library, with a second passage judged relevant to the first six questions."""
     queries, judgments = library_queries()
     more = [(f"q{n}", f"d{(n + 5) % 12}", 1) for n in range(6)]
     return load_dataset(write_beir(tmp_path, library_corpus(), queries, judgments + more))
 
 
-def test_a_haystack_evaluation_pipeline(model: Path, dataset: Dataset) -> None:
+def test_a_haystack_pipeline_finds_and_scores_as_evaluate_does(model: Path, dataset: Dataset) -> None:
     store = InMemoryDocumentStore(embedding_similarity_function="dot_product")
     indexing = Pipeline()
     indexing.add_component("embedder", TinyDPRDocumentEmbedder(model, progress_bar=False))
@@ -88,7 +88,7 @@ def test_a_haystack_evaluation_pipeline(model: Path, dataset: Dataset) -> None:
     assert rows == result.hits.rows[:, :K].tolist()
 
 
-def test_a_langchain_retriever(model: Path, dataset: Dataset) -> None:
+def test_a_langchain_retriever_finds_what_evaluate_finds(model: Path, dataset: Dataset) -> None:
     embeddings = TinyDPREmbeddings(model, title_separator=" | ")
     store = InMemoryVectorStore(embeddings)
     documents = [

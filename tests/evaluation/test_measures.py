@@ -1,4 +1,4 @@
-"""The measures are those of the textbooks: by a brute force, by haystack-ai's evaluators, by trec_eval's own files."""
+"""The measures equal a brute force, haystack-ai's evaluators, and trec_eval on our run files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def brute_force(rows: list[list[int]], relevant: list[dict[int, int]]) -> dict[s
 
 @st.composite
 def rankings(draw: st.DrawFn) -> tuple[list[list[int]], list[dict[int, int]]]:
-    """Rankings of up to 25 of 40 rows, and judgments with grades 0 to 3, some of them of rows that cannot be found."""
+    """Rankings of up to 25 of 40 rows, and judgments with grades 0 to 3, some of rows outside the corpus."""
     count = draw(st.integers(1, 4))
     rows = [draw(st.lists(st.integers(0, 39), unique=True, max_size=25)) for _ in range(count)]
     judged = st.dictionaries(st.integers(-3, 39), st.integers(0, 3), min_size=1, max_size=12)
@@ -60,7 +60,7 @@ def as_hits(rows: list[list[int]], depth: int = 25) -> Hits:
 
 
 @given(rankings())
-def test_equal_to_brute_force(data: tuple[list[list[int]], list[dict[int, int]]]) -> None:
+def test_measures_equal_a_brute_force(data: tuple[list[list[int]], list[dict[int, int]]]) -> None:
     rows, relevant = data
     expected = brute_force(rows, relevant)
     found = measure(as_hits(rows), relevant, KS)
@@ -71,7 +71,7 @@ def test_equal_to_brute_force(data: tuple[list[list[int]], list[dict[int, int]]]
 
 
 @given(rankings())
-def test_equal_to_haystacks_evaluators(data: tuple[list[list[int]], list[dict[int, int]]]) -> None:
+def test_measures_equal_haystacks_evaluators(data: tuple[list[list[int]], list[dict[int, int]]]) -> None:
     rows, relevant = data
     found = measure(as_hits(rows), relevant, KS)
 
@@ -82,7 +82,7 @@ def test_equal_to_haystacks_evaluators(data: tuple[list[list[int]], list[dict[in
 
     def score(evaluator: DocumentRecallEvaluator | DocumentMRREvaluator, k: int) -> float:
         retrieved = [[document(row) for row in ranking[:k]] for ranking in rows]
-        # The evaluators pass over queries for which nothing was retrieved; a passage that answers nothing stands in.
+        # The evaluators skip queries without retrieved documents: an irrelevant one takes their place.
         retrieved = [ranking or [document(-99)] for ranking in retrieved]
         return float(evaluator.run(ground_truth_documents=right, retrieved_documents=retrieved)["score"])
 
@@ -91,12 +91,12 @@ def test_equal_to_haystacks_evaluators(data: tuple[list[list[int]], list[dict[in
         assert score(DocumentRecallEvaluator(mode=RecallMode.MULTI_HIT), k) == pytest.approx(found[f"recall@{k}"])
     assert score(DocumentMRREvaluator(), 10) == pytest.approx(found["mrr@10"])
     assert score(DocumentMAPEvaluator(), 25) == pytest.approx(found["map"])
-    # Haystack's ideal ranking is of all the right documents: equal where no more than ten are right.
+    # Haystack's ideal ranking holds all relevant documents: equal where there are at most ten.
     if all(len(grades) <= 10 for grades in right):
         assert score(DocumentNDCGEvaluator(), 10) == pytest.approx(found["ndcg@10"])
 
 
-def test_first_ranks() -> None:
+def test_first_ranks_are_those_of_the_first_relevant_hit() -> None:
     hits = as_hits([[4, 2, 7], [1], []])
     assert first_ranks(hits, [{7: 1, 2: 3, 4: 0}, {5: 1, -1: 1}, {0: 1}]).tolist() == [2, 0, 0]
 
@@ -105,7 +105,7 @@ def test_first_ranks() -> None:
 def test_run_files_give_the_same_measures_elsewhere(
     tmp_path_factory: pytest.TempPathFactory, data: tuple[list[list[int]], list[dict[int, int]]]
 ) -> None:
-    """All scores are equal here: only their order in the file's scores can keep the ranks."""
+    """All scores are equal here: only scores written apart keep the ranks."""
     rows, relevant = data
     corpus = PassageStore()
     corpus.begin_part(Path("none"))

@@ -28,7 +28,7 @@ def encoder(pair_directory: Path) -> DualEncoder:
 def ranked(
     encoder: DualEncoder, queries: list[str], passages: list[tuple[str, str]], similarity: str
 ) -> NDArray[np.int64]:
-    """All passages for each query, nearest first, equal ones in their order; each text is encoded once."""
+    """All passages for each query, nearest first, equal ones in corpus order; each text is encoded once."""
     texts = list(dict.fromkeys(passages))
     vectors = dict(zip(texts, encoder.encode_passages(texts).astype(np.float64), strict=True))
     p = np.stack([vectors[passage] for passage in passages])
@@ -48,7 +48,9 @@ def single(result: Any) -> Result:
 
 @pytest.mark.parametrize("similarity", ["l2", "dot", "cosine"])
 @pytest.mark.parametrize("hard_negatives", [3, 4])
-def test_dpr_dev(tmp_path: Path, encoder: DualEncoder, similarity: Any, hard_negatives: int) -> None:
+def test_dpr_dev_ranks_the_positive_of_each_question(
+    tmp_path: Path, encoder: DualEncoder, similarity: Any, hard_negatives: int
+) -> None:
     records = dpr_records(25, hard_negatives=4, seed=hard_negatives) + dpr_records(3, hard_negatives=2)
     path = write_text(tmp_path / "dev.json", json.dumps(records))
     kept = [record for record in records if len(record["hard_negative_ctxs"]) >= hard_negatives]
@@ -71,7 +73,7 @@ def test_dpr_dev(tmp_path: Path, encoder: DualEncoder, similarity: Any, hard_neg
 
 
 def test_of_equal_passages_only_the_questions_own_counts(tmp_path: Path, encoder: DualEncoder) -> None:
-    """Two questions, the same positive twice: whoever comes second in the corpus comes second in the ranking."""
+    """Two questions with the same positive: the second copy in the corpus is ranked second."""
     same = {"title": "the tower", "text": "who wrote the first passage"}
     other = {"title": "", "text": "river"}
     records = [
@@ -83,7 +85,7 @@ def test_of_equal_passages_only_the_questions_own_counts(tmp_path: Path, encoder
     assert ranks in ([1, 2], [3, 4])
 
 
-def test_beir(tmp_path: Path, encoder: DualEncoder) -> None:
+def test_beir_counts_judged_passages(tmp_path: Path, encoder: DualEncoder) -> None:
     chance = random.Random(5)
     corpus = [{"_id": f"d{i}", "title": "", "text": sentence(chance, chance.randrange(1, 12))} for i in range(80)]
     queries = [{"_id": f"q{i}", "text": sentence(chance, 4)} for i in range(12)]
@@ -99,7 +101,7 @@ def test_beir(tmp_path: Path, encoder: DualEncoder) -> None:
         assert result.measures[f"recall@{k}"] == pytest.approx(np.mean([len(hits) / 4 for hits in found]))
 
 
-def test_answers(tmp_path: Path, encoder: DualEncoder) -> None:
+def test_answers_counts_passages_that_hold_an_answer(tmp_path: Path, encoder: DualEncoder) -> None:
     chance = random.Random(6)
     passages = [(f"title {i}", sentence(chance, 9)) for i in range(70)]
     questions = [(sentence(chance, 4), [" ".join(sentence(chance, 9).split()[:2]), "No Such Words"]) for _ in range(10)]
@@ -109,7 +111,7 @@ def test_answers(tmp_path: Path, encoder: DualEncoder) -> None:
     )
     pairs = write_text(tmp_path / "qa.csv", "".join(f"{question}\t{answers!r}\n" for question, answers in questions))
     rows = ranked(encoder, [question for question, _ in questions], passages, "dot")
-    # The words are plain here, so that padding with spaces finds whole words.
+    # All texts are words between single spaces, so that padding with spaces finds whole words.
     holds = [
         [any(f" {answer} " in f" {passages[row][1]} " for answer in answers) for row in rows[i]]
         for i, (_, answers) in enumerate(questions)
@@ -124,7 +126,7 @@ def test_answers(tmp_path: Path, encoder: DualEncoder) -> None:
     assert result.first_ranks.tolist() == firsts
 
 
-def test_an_index_reports_what_it_loses(tmp_path: Path, encoder: DualEncoder) -> None:
+def test_an_approximate_index_reports_its_recall(tmp_path: Path, encoder: DualEncoder) -> None:
     records = dpr_records(40, hard_negatives=4)
     dataset = load_dataset(write_text(tmp_path / "dev.json", json.dumps(records)), hard_negatives=4)
     result = single(evaluate(dataset, [Dense("pair", encoder, index="hnsw")], ks=(1, 10)))

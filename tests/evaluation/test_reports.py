@@ -1,4 +1,4 @@
-"""What an evaluation writes: tables, JSON, a plot, a card's metadata, failures."""
+"""Reports of an evaluation: tables, JSON, a plot, a card's metadata, failures."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def printed(evaluation: Evaluation, failures: int = 0, width: int = 200) -> str:
     return stream.getvalue()
 
 
-def test_the_table_in_the_terminal(evaluation: Evaluation) -> None:
+def test_the_terminal_shows_measures_in_percent(evaluation: Evaluation) -> None:
     text = printed(evaluation)
     lines = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in text.splitlines() if "│" in line}
     assert text.splitlines()[0].strip() == "library: 4 queries, 12 passages, beir"
     assert [cell.strip() for cell in lines["hit@1"]] == ["100.00", "25.00"]
     assert [cell.strip() for cell in lines["hit@5"]] == ["100.00", "75.00"]
     assert [cell.strip() for cell in lines["mrr@10"]] == ["100.00", "45.83"]
-    assert "recall@1" not in lines, "with one right passage each, recall is hit"
+    assert "recall@1" not in lines, "with one relevant passage each, recall@k equals hit@k"
     assert "good: noted" in text
     assert "Note: one question left out" in text
 
@@ -83,7 +83,7 @@ def test_recall_is_shown_where_it_differs_from_hit(evaluation: Evaluation) -> No
     assert "recall@5" in printed(evaluation)
 
 
-def test_failures_come_worst_first_with_what_was_found_instead(evaluation: Evaluation) -> None:
+def test_failures_are_listed_worst_first_with_what_was_found_instead(evaluation: Evaluation) -> None:
     good, bad = evaluation.results
     assert worst_queries(evaluation, good, 5) == []
     failures = worst_queries(evaluation, bad, 2)
@@ -98,7 +98,7 @@ def test_failures_come_worst_first_with_what_was_found_instead(evaluation: Evalu
     assert "1. found  Printing press: The printing press" in text
 
 
-def test_failures_of_answers_name_the_answers(tmp_path: Path) -> None:
+def test_failures_of_the_protocol_answers_name_the_answers(tmp_path: Path) -> None:
     folder = write_library(tmp_path)
     write_text(folder / "answers.json", json.dumps({"q0": ["lighthouse"], "q4": ["a hundred", "seven"]}))
     evaluation = evaluate(load_dataset(folder, protocol="answers"), [BM25()])
@@ -107,7 +107,7 @@ def test_failures_of_answers_name_the_answers(tmp_path: Path) -> None:
     assert failure.found[0].startswith("Violin")
 
 
-def test_markdown_in_the_cards_form(evaluation: Evaluation) -> None:
+def test_markdown_has_the_form_of_the_published_cards(evaluation: Evaluation) -> None:
     assert as_markdown(evaluation).splitlines() == [
         "| model | data | queries | passages | R@1 | R@5 | R@10 | MRR@10 | nDCG@10 | MAP |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -116,7 +116,7 @@ def test_markdown_in_the_cards_form(evaluation: Evaluation) -> None:
     ]
 
 
-def test_json_and_markdown_files(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_results_are_written_as_json_and_markdown(evaluation: Evaluation, tmp_path: Path) -> None:
     paths = write_results(evaluation, tmp_path / "new" / "folder", command="dpr-tiny evaluate --data x", failures=1)
     record = json.loads(paths[0].read_text())
     assert record["command"] == "dpr-tiny evaluate --data x"
@@ -155,7 +155,7 @@ def test_the_card_carries_a_model_index_that_the_hub_reads(evaluation: Evaluatio
     assert {one.dataset_args["passages"] for one in card.data.eval_results} == {12}
 
 
-def test_new_figures_replace_old_ones_of_the_same_data_only(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_new_figures_replace_those_of_the_same_data_only(evaluation: Evaluation, tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     write_card(evaluation, evaluation.results[1], path)
     other = Evaluation(

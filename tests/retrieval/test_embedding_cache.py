@@ -58,7 +58,7 @@ def corpus_of(*parts: list[tuple[str, str]]) -> PassageStore:
 
 def encoded(cache: EmbeddingCache, encoder: DualEncoder, corpus: PassageStore) -> tuple[NDArray[np.float32], int]:
     counting = Counting(encoder)
-    return cache.passages(counting, corpus, corpus.distinct()), counting.encoded  # type: ignore[arg-type]
+    return cache.passages(counting, corpus, corpus.unique_passages()), counting.encoded  # type: ignore[arg-type]
 
 
 PASSAGES = [(f"title {n % 3}", f"the passage of number {n}") for n in range(20)]
@@ -84,9 +84,9 @@ def test_without_a_folder_nothing_is_kept(encoder: DualEncoder) -> None:
 
 def test_equal_passages_are_encoded_once(tmp_path: Path, encoder: DualEncoder) -> None:
     corpus = corpus_of([PASSAGES[0], PASSAGES[1], PASSAGES[0]], [PASSAGES[1], PASSAGES[2]])
-    distinct = corpus.distinct()
-    assert distinct.first.tolist() == [0, 1, 4]
-    assert distinct.of_row.tolist() == [0, 1, 0, 1, 2]
+    unique = corpus.unique_passages()
+    assert unique.first.tolist() == [0, 1, 4]
+    assert unique.of_row.tolist() == [0, 1, 0, 1, 2]
     assert encoded(EmbeddingCache(tmp_path), encoder, corpus)[1] == 3
 
 

@@ -106,12 +106,12 @@ def test_minus_infinity_is_no_hit() -> None:
 
 def test_duplicates_are_ranked_in_corpus_order() -> None:
     # Rows 0..5 hold the passages A B A C B A.
-    distinct = UniquePassages(np.array([0, 1, 3]), np.array([0, 1, 0, 2, 1, 0]))
+    unique = UniquePassages(np.array([0, 1, 3]), np.array([0, 1, 0, 2, 1, 0]))
     hits = Hits(np.array([[1, 0, 2]], np.int32), np.array([[2, 1, 1]], np.float32))
-    expanded = expand_duplicates(hits, distinct)
+    expanded = expand_duplicates(hits, unique)
     np.testing.assert_array_equal(expanded.rows, [[1, 4, 0]])
     padded = Hits(np.pad(hits.rows, ((0, 0), (0, 4)), constant_values=-1), np.pad(hits.scores, ((0, 0), (0, 4))))
-    np.testing.assert_array_equal(expand_duplicates(padded, distinct).rows, [[1, 4, 0, 2, 3, 5, -1]])
+    np.testing.assert_array_equal(expand_duplicates(padded, unique).rows, [[1, 4, 0, 2, 3, 5, -1]])
 
 
 def test_wrong_arguments_are_refused() -> None:

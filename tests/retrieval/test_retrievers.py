@@ -51,9 +51,9 @@ def test_bm25_is_its_formula() -> None:
     corpus = corpus_of(passages)
     queries = [*(sentence(chance, 5) for _ in range(20)), "boat boat river", "nothing known here"]
     bm25 = BM25()
-    distinct = corpus.distinct()
-    hits = bm25.rank(queries, corpus, distinct, len(distinct.first)).hits
-    documents = [bm25.tokenize(f"{corpus[int(row)].title} {corpus[int(row)].text}") for row in distinct.first]
+    unique = corpus.unique_passages()
+    hits = bm25.rank(queries, corpus, unique, len(unique.first)).hits
+    documents = [bm25.tokenize(f"{corpus[int(row)].title} {corpus[int(row)].text}") for row in unique.first]
     for query, rows, scores in zip(queries, hits.rows, hits.scores, strict=True):
         expected = np.array(formula(bm25.tokenize(query), documents, 0.9, 0.4))
         found = rows[rows >= 0]
@@ -64,13 +64,13 @@ def test_bm25_is_its_formula() -> None:
 
 def test_a_passage_that_shares_no_word_with_the_query_is_not_found() -> None:
     corpus = corpus_of([("", "river boat"), ("", "stone"), ("", "river")])
-    hits = BM25().rank(["river", "unheard"], corpus, corpus.distinct(), 3).hits
+    hits = BM25().rank(["river", "unheard"], corpus, corpus.unique_passages(), 3).hits
     assert hits.rows.tolist() == [[2, 0, -1], [-1, -1, -1]]
 
 
 def test_bm25_finds_nothing_in_a_corpus_without_words() -> None:
     corpus = corpus_of([("", "the"), ("", "...")])
-    assert BM25().rank(["the river"], corpus, corpus.distinct(), 2).hits.rows.tolist() == [[-1, -1]]
+    assert BM25().rank(["the river"], corpus, corpus.unique_passages(), 2).hits.rows.tolist() == [[-1, -1]]
 
 
 def test_retrievers_and_their_fusions_in_one_evaluation(tmp_path: Path, minilm_directory: Path) -> None:
