@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_folders import write_pair
 
@@ -114,6 +114,7 @@ def test_sources_that_have_not_changed_need_not_be_read(path: Path, encoder: Dua
         assert index.changed_sources(stamps) == {"sea.txt"}, "an empty stamp says nothing"
 
 
+@settings(max_examples=25)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["add", "update", "delete"]), st.integers(0, 700), st.integers(1, 400)), max_size=6
@@ -141,7 +142,7 @@ def test_the_index_holds_what_a_dictionary_would(
     assert {hit.passage.id: hit.passage for hit in hits} == held
     if held:
         expected = pair.encode_passages([("", hit.passage.text) for hit in hits]) @ pair.encode_queries(["text"])[0]
-        np.testing.assert_allclose([hit.score for hit in hits], expected, atol=1e-5)
+        np.testing.assert_allclose([hit.score for hit in hits], expected, rtol=1e-5, atol=1e-4)
 
 
 def test_equal_scores_come_in_the_order_of_adding(path: Path, pair: DualEncoder) -> None:
