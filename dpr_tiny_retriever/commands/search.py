@@ -186,7 +186,7 @@ def _index_path(path: Path | None, key: str, model: str | None) -> Iterator[Path
         if not (os.access(folder, os.W_OK) or (folder / name).exists()):
             raise PermissionError(f"{folder} cannot be written to")
     except OSError as error:
-        note(f"The index is not kept: {error}; or name a file with --index.")
+        note(f"The index is not kept ({error}); --index names a file to keep it in.")
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary, name)
     else:
@@ -212,9 +212,13 @@ def _bring_up_to_date(index: PassageIndex, texts: _Texts) -> None:
         stamps = {source: stamp for source, stamp in texts.stamps.items() if source not in failed}
         added = index.synchronize(passages, unchanged=texts.stamps.keys() - changed, stamps=stamps).added
         seconds = time.perf_counter() - begin
-    say(f"{len(index):,} passages in {index.path}")
+    say(f"{_counted(len(index))} in {index.path}")
     if added:
-        say(f"{added:,} passages encoded in {seconds:.1f} s ({added / seconds:,.0f} a second)")
+        say(f"{_counted(added)} encoded in {seconds:.1f} s ({added / seconds:,.0f} a second)")
+
+
+def _counted(passages: int) -> str:
+    return f"{passages:,} passage{'' if passages == 1 else 's'}"
 
 
 def _name_unreadable(unreadable: list[Unreadable]) -> set[str]:

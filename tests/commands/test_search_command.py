@@ -79,7 +79,7 @@ def test_the_index_follows_the_folder(folder: Path) -> None:
     (folder / "kitchen.txt").unlink()
     output = run("search", folder, question).output
     assert "2 passages in" in output
-    assert "1 passages encoded" in output
+    assert "1 passage encoded" in output
     assert "[sea.txt]" in output
     assert "[kitchen.txt]" not in output
     write(folder / "sea.txt", "The moon pulls the sea up twice a day.")
@@ -171,7 +171,7 @@ def test_without_a_cache_folder_a_run_has_an_index_of_its_own(folder: Path, cach
     cache.write_text("a file where the folder would be")
     result = run("search", folder, "When are roses cut?")
     assert "The index is not kept" in result.stderr
-    assert "name a file with --index" in result.stderr
+    assert "--index names a file to keep it in" in result.stderr
     assert "[garden.md]" in result.stdout
 
 

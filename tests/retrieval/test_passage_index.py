@@ -352,6 +352,19 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_reported(
         assert changes == Changes(added=5, deleted=0), "what was stored is not encoded again"
 
 
+def test_a_kill_while_the_file_is_being_made_leaves_one_that_can_be_used(
+    path: Path, pair: DualEncoder, pair_directory: Path
+) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(pair_directory), str(path)], stdout=subprocess.DEVNULL)
+    while not path.exists() and writer.poll() is None:
+        pass
+    os.kill(writer.pid, signal.SIGKILL)
+    assert writer.wait() == -signal.SIGKILL
+    with PassageIndex(path, pair) as index:
+        index.update(numbered(0, 5))
+        assert ids(index) >= {"0", "1", "2", "3", "4"}
+
+
 def test_two_processes_fill_one_index(path: Path, pair: DualEncoder, pair_directory: Path) -> None:
     program = WRITER.replace("index.add(", "index.update(").replace("10_000", "300")
     writers = [
