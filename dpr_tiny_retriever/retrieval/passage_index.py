@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dpr_tiny_retriever.progress import progress_bar
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage, IndexFile
+from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows
 from dpr_tiny_retriever.types import Vectors
 
 if TYPE_CHECKING:
@@ -144,9 +145,12 @@ class PassageIndex:
         query = self._scaled(self.encoder.encode_queries([question]))[0]
         with self._file.transaction():
             self._read_vectors()
-            scores = self._vectors @ query
-            best = _largest(scores, top_k)
-            return [Hit(float(scores[row]), self._file.passage(int(self._numbers[row]))) for row in best]
+            best = best_rows((self._vectors @ query)[None], min(top_k, len(self._vectors)))
+            numbers = self._numbers[best.rows[0]].tolist()
+            return [
+                Hit(score, self._file.passage(number))
+                for number, score in zip(numbers, best.scores[0].tolist(), strict=True)
+            ]
 
     def _store(
         self, passages: Mapping[str, IndexedPassage], show_progress: bool | None, *, replace: bool = False
@@ -192,15 +196,6 @@ def _by_id(passages: Iterable[IndexedPassage]) -> dict[str, IndexedPassage]:
         if by_id.setdefault(passage.id, passage) != passage:
             raise ValueError(f"two passages have the id {passage.id!r}; expected an id for each")
     return by_id
-
-
-def _largest(scores: Vectors, count: int) -> NDArray[np.int64]:
-    """Positions of the largest scores, best first; among equals the one that stands first."""
-    if count < len(scores):
-        candidates = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
-    else:
-        candidates = np.arange(len(scores))
-    return candidates[np.argsort(-scores[candidates], kind="stable")][:count]
 
 
 def _some(ids: Collection[str]) -> str:

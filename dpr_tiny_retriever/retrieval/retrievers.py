@@ -21,8 +21,8 @@ from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
-    TopK,
     approximate_search,
+    best_rows,
     exact_search,
     recall_vs_exact,
 )
@@ -142,9 +142,7 @@ class BM25:
                 if known:
                     scores[row] = index.get_scores(known)
             scores[scores <= 0] = -np.inf  # a passage that shares no word with the query is not a hit
-            best = TopK(len(scores), k)
-            best.add(scores, 0)
-            blocks_of_hits.append(best.hits())
+            blocks_of_hits.append(best_rows(scores, k))
         stopwatch.lap("search")
         words_counted = f"lower-cased words of title and text, without {len(STOP_WORDS)} function words"
         return Ranking(

@@ -16,6 +16,7 @@ from dpr_tiny_retriever.retrieval import nearest_neighbours
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
     TopK,
+    best_rows,
     exact_search,
     expand_duplicates,
 )
@@ -56,6 +57,19 @@ def test_exact_search_equals_brute_force_with_ties_by_row(
     rows, scores = brute_force(queries, passages, k, metric)
     np.testing.assert_array_equal(hits.rows, rows)
     np.testing.assert_array_equal(hits.scores, scores)
+
+
+@given(data=st.data(), k=st.integers(1, 40))
+def test_best_rows_equal_a_stable_sort_without_minus_infinity(data: st.DataObject, k: int) -> None:
+    some_scores = st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 1.0, 1.5])
+    scores = data.draw(
+        arrays.arrays(np.float32, st.tuples(st.integers(1, 3), st.integers(1, 30)), elements=some_scores)
+    )
+    hits = best_rows(scores, k)
+    for row_scores, rows, best in zip(scores, hits.rows, hits.scores, strict=True):
+        expected = [row for row in np.argsort(-row_scores, kind="stable") if row_scores[row] > -np.inf][:k]
+        assert rows.tolist() == expected + [-1] * (k - len(expected))
+        assert best.tolist() == [*row_scores[expected].tolist(), *[-np.inf] * (k - len(expected))]
 
 
 @pytest.mark.parametrize("metric", ["dot", "l2", "cosine"])
