@@ -130,6 +130,15 @@ def write_safetensors(directory: Path, arrays: Arrays, prefix: str = "") -> None
     save_file({prefix + name: array for name, array in arrays.items()}, str(directory / "model.safetensors"))
 
 
+def write_shards(folder: Path, arrays: Arrays) -> None:
+    """As transformers saves a model that is larger than max_shard_size."""
+    names = sorted(arrays)
+    files = {name: f"model-0000{1 + index % 3}-of-00003.safetensors" for index, name in enumerate(names)}
+    for file in set(files.values()):
+        save_file({name: arrays[name] for name in names if files[name] == file}, str(folder / file))
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": 1}, "weight_map": files})
+
+
 def write_h5(directory: Path, arrays: Arrays, prefix: str = "bert/tf_bert_model_1/bert/") -> None:
     """Write tf_model.h5 as TensorFlow classes did: paths for names, kernels [in, out], norms of gamma and beta."""
     with h5py.File(directory / "tf_model.h5", "w") as file:

@@ -140,6 +140,26 @@ def test_what_cannot_have_two_names_is_copied(tmp_path: Path) -> None:
     assert (tmp_path / "version").read_text() == Path("/proc/version").read_text()
 
 
+def test_a_folder_is_replaced_although_the_working_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "pair", "former")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with replaced_folder(tmp_path / "pair") as folder:
+        write(folder / "new", "new")
+    assert content(tmp_path / "pair" / "new") == whole("new")
+
+
+def test_a_home_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match=r"~nosuchuser/pair: .*; expected a path without ~"),
+        replaced_folder(Path("~nosuchuser/pair")),
+    ):
+        pass
+
+
 SAVING = """
 import itertools, sys
 from dpr_tiny_retriever import DualEncoder

@@ -214,7 +214,7 @@ def test_a_dpr_model_of_transformers_is_read(
 def test_a_model_of_sentence_transformers_with_a_dense_module_is_read(
     pair_directory: Path, tmp_path: Path, agree: Agree
 ) -> None:
-    from sentence_transformers import models
+    from sentence_transformers.sentence_transformer import modules as models
 
     transformer = models.Transformer(str(pair_directory / "query_encoder"), max_seq_length=48)
     modules = [

@@ -9,22 +9,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from model_folders import Arrays, write_h5, write_json, write_model
+from model_folders import Arrays, write_h5, write_json, write_model, write_shards
 from safetensors.numpy import save_file
 from smallest_bert import ARRAYS, RECORD, read_checkpoint, refused, vectors
 
 from dpr_tiny_retriever import CheckpointError
 
 WORDS = "bert/tf_bert_model_1/bert/embeddings/word_embeddings"
-
-
-def write_shards(folder: Path, arrays: Arrays) -> None:
-    """As transformers saves a model that is larger than max_shard_size."""
-    names = sorted(arrays)
-    files = {name: f"model-0000{1 + index % 3}-of-00003.safetensors" for index, name in enumerate(names)}
-    for file in set(files.values()):
-        save_file({name: arrays[name] for name in names if files[name] == file}, str(folder / file))
-    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": 1}, "weight_map": files})
 
 
 def test_shards_give_the_vectors_of_one_file(tmp_path: Path) -> None:
