@@ -36,7 +36,7 @@ FLOORS = [
     {"model"},
     {"text"},
     {"load_options"},
-    {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress"},
+    {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress", "threads"},
     {"types", "errors", "_version"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

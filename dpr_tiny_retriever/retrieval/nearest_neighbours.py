@@ -9,15 +9,15 @@ index guarantees it, hence the exact top-k here (TopK).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.passage_store import UniquePassages, blocks
-from dpr_tiny_retriever.model.runner import processors
+from dpr_tiny_retriever.threads import WorkerPool, usable_processors
 from dpr_tiny_retriever.types import Metric, Vectors
 
 QUERY_BLOCK = 256  # queries
@@ -200,8 +200,9 @@ def _map_on_threads(function: Callable[[int], Hits], starts: Iterable[int]) -> l
         from threadpoolctl import threadpool_limits
     except ImportError:
         return [function(start) for start in starts]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(processors(), _MAX_WORKERS)) as pool:
-        return list(pool.map(function, starts))
+    with threadpool_limits(1, "blas"), WorkerPool(min(usable_processors(), _MAX_WORKERS)) as pool:
+        hits = [pool.submit(partial(function, start)) for start in starts]
+        return [future.result() for future in hits]
 
 
 def _to_keys(scores: Vectors, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
