@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.encoder import Encoder, absolute_model, load_encoders
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
 from dpr_tiny_retriever.passage import PassageLike, as_queries
 from dpr_tiny_retriever.types import Model, Similarity, Vectors
 
@@ -38,7 +38,7 @@ class DualEncoder:
                 )
         self.query_encoder = query_encoder
         self.passage_encoder = passage_encoder
-        self._origin: dict[str, Any] | None = None
+        self._reload: partial[DualEncoder] | None = None  # loads the same pair again
 
     @classmethod
     @spell_out_options
@@ -71,15 +71,15 @@ class DualEncoder:
             complete,
         )
         pair = cls(encoders["query"], encoders["passage"])
-        pair._origin = {
+        again = {
             "model": absolute_model(model),
             "query_model": absolute_model(query_model),
             "passage_model": absolute_model(passage_model),
             "max_query_length": max_query_length,
             "max_passage_length": max_passage_length,
-            **options,
+            **without_token(complete),
         }
-        pair._origin.pop("token", None)  # a pickle holds no secret
+        pair._reload = partial(DualEncoder.from_pretrained, **again)
         return pair
 
     @property
@@ -96,6 +96,12 @@ class DualEncoder:
     def normalize(self) -> bool:
         """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
         return self.query_encoder.normalize
+
+    @property
+    def backend(self) -> str:
+        """What runs the models, such as "native (AVX2)"; of both sides, where they differ."""
+        query, passage = self.query_encoder.backend, self.passage_encoder.backend
+        return query if query == passage else f"{query} for queries, {passage} for passages"
 
     def encode_queries(
         self, queries: Iterable[str], *, batch_size: int | None = None, show_progress: bool | None = None
@@ -141,7 +147,11 @@ class DualEncoder:
                 (folder / name).mkdir()
                 encoder.write_into(folder / name)
 
+    def __repr__(self) -> str:
+        what = f"embedding_dim={self.embedding_dim}, similarity={self.similarity!r}, backend={self.backend!r}"
+        return f"DualEncoder({what})"
+
     def __reduce__(self) -> tuple[Callable[..., DualEncoder], tuple[Any, ...]]:
-        if self._origin is not None:
-            return functools.partial(DualEncoder.from_pretrained, **self._origin), ()
+        if self._reload is not None:
+            return self._reload, ()
         return DualEncoder, (self.query_encoder, self.passage_encoder)

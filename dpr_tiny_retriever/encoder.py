@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoints, write_checkpoint
 from dpr_tiny_retriever.checkpoints.hub import local_folder, resolve
 from dpr_tiny_retriever.errors import CheckpointError
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
-from dpr_tiny_retriever.model.runner import Forward
+from dpr_tiny_retriever.model.runner import Runner
 from dpr_tiny_retriever.model.tree import tree_leaves
 from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
 from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
-from dpr_tiny_retriever.types import BackendName, Model, Precision, Side, Similarity, Vectors
+from dpr_tiny_retriever.types import Model, Side, Similarity, Vectors
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
 
-#: Texts tokenised and sorted together; two such blocks are what encoding holds in memory beside its input and output.
+#: Texts tokenized and sorted together; two such blocks are what encoding holds in memory beside its input and output.
 BLOCK = 4096
 #: Above this many texts a progress bar is shown, unless the caller says otherwise.
-_LONG_WORK = 1000
+_MAX_TEXTS_WITHOUT_BAR = 1000
+#: Raised whenever the same model and settings come to give other vectors, so that caches of vectors are made anew.
+_FINGERPRINT_FORMAT = 1
 
 
 class Encoder:
@@ -54,14 +55,11 @@ class Encoder:
         *,
         max_length: int,
         similarity: Similarity = "dot",
-        backend: BackendName = "auto",
-        threads: int | None = None,
-        device: str | None = None,
-        precision: Precision = "float32",
+        runner: Runner | None = None,
     ) -> None:
         """Make an encoder of float32 arrays; max_length is in tokens, special tokens included.
 
-        backend, threads, device and precision are as in LoadOptions.
+        runner runs these weights, by a backend of your choice; None is Runner(config, weights).
         """
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
@@ -73,10 +71,10 @@ class Encoder:
         self.tokenizer = tokenizer
         self.max_length = _checked_length(max_length, config)
         self.similarity: Similarity = similarity
-        self._forward = Forward(config, weights, backend=backend, threads=threads, device=device, precision=precision)
-        self._origin: dict[str, Any] | None = None
+        self._runner = runner or Runner(config, weights)
+        self._reload: partial[Encoder] | None = None  # loads the same encoder again
         self._num_truncated = 0
-        self._warm = False
+        self._is_warm = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -87,13 +85,11 @@ class Encoder:
         """Load one side of a preset, a directory or a hub id (None: the bundled pair).
 
         max_length is in tokens, special tokens included (None: what the model says); the options are LoadOptions'.
-        Raises ModelNotFoundError where the model cannot be had, CheckpointError where it cannot be used.
+        Raises ModelNotFoundError where the model cannot be had, CheckpointError where it cannot be used, ValueError or
+        MissingExtraError where a named backend cannot run it.
         """
         complete = complete_options(options, own=("model", "side", "max_length"))
-        encoder = load_encoders({side: model}, {side: max_length}, complete)[side]
-        encoder._origin = {"model": absolute_model(model), "side": side, "max_length": max_length, **options}
-        encoder._origin.pop("token", None)  # a pickle holds no secret
-        return encoder
+        return load_encoders({side: model}, {side: max_length}, complete)[side]
 
     @property
     def embedding_dim(self) -> int:
@@ -104,6 +100,11 @@ class Encoder:
     def normalize(self) -> bool:
         """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
         return self.config.normalize
+
+    @property
+    def backend(self) -> str:
+        """What runs the model, and in which build, such as "native (AVX2)" or "tensorflow (CPU)"."""
+        return self._runner.backend.name
 
     @property
     def num_truncated(self) -> int:
@@ -119,8 +120,8 @@ class Encoder:
     ) -> Vectors:
         """Encode titled or plain texts to float32 [n, embedding_dim], in the caller's order.
 
-        An empty text is encoded as one without words. batch_size is the most texts that one batch may hold (None: as
-        many as fit the token budget). show_progress None shows a bar for long work only.
+        An empty text is encoded as one without words. batch_size is the most texts in one batch where texts are many
+        (None: as many as are fast). show_progress None shows a bar for long work only.
         """
         return self._encode(as_passages(passages), batch_size, show_progress)
 
@@ -141,33 +142,30 @@ class Encoder:
     def warm_up(self, *, bulk: bool = True) -> None:
         """Do now what only a first call has to do, so that it is as fast as every other.
 
-        bulk=False readies what few texts at a time need, such as questions, and never loads TensorFlow.
+        bulk=False readies what few texts at a time need, such as questions: TensorFlow is then loaded only where it
+        runs these, too.
         """
-        if not self._warm:  # pipelines call it before every run
+        if not self._is_warm:  # pipelines call it before every run
             self.tokenizer.warm_up()
             self._encode([("", "")], None, False)
-            self._warm = True
+            self._is_warm = True
         if bulk:
-            self._forward.warm_up()
+            self._runner.backend.warm_up()
 
     def with_max_length(self, max_length: int) -> Encoder:
-        """The same model cut at another length; weights and graph are shared."""
-        twin = Encoder.__new__(Encoder)
-        own = {
-            "max_length": _checked_length(max_length, self.config),
-            "_num_truncated": 0,
-            "_lock": threading.Lock(),
-        }
-        origin = self._origin and self._origin | {"max_length": max_length}
-        twin.__dict__ |= self.__dict__ | own | {"_origin": origin}
+        """The same model cut at another length; weights and backend are shared."""
+        parts = (self.config, self.weights, self.tokenizer)
+        twin = Encoder(*parts, max_length=max_length, similarity=self.similarity, runner=self._runner)
+        twin._reload = self._reload and partial(self._reload, max_length=max_length)
         return twin
 
     def fingerprint(self) -> str:
-        """A digest of all that decides the vectors: weights, configuration, tokenizer, length, precision, version."""
+        """A digest of all that decides the vectors to 1e-5: weights, configuration, tokenizer, length, precision."""
+        tokenizer = self.tokenizer
         digest = hashlib.blake2b(digest_size=16)
-        stated = (__version__, self.config, self.max_length, self.tokenizer.text_segment, self._forward.precision)
-        digest.update(repr((*stated, self.tokenizer.prompt)).encode())
-        digest.update(self.tokenizer.tokenizer.to_str().encode())
+        stated = (self.config, self.max_length, tokenizer.text_segment, tokenizer.prompt, self._runner.precision)
+        digest.update(repr((_FINGERPRINT_FORMAT, *stated)).encode())
+        digest.update(tokenizer.tokenizer.to_str().encode())
         for array in tree_leaves(self.weights):
             digest.update(repr((array.shape, array.dtype.str)).encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -184,13 +182,26 @@ class Encoder:
             folder, Checkpoint(self.config, self.weights, self.tokenizer, self.max_length, self.similarity)
         )
 
+    def __repr__(self) -> str:
+        made_of = "arrays"
+        if self._reload is not None:
+            made_of = "{model!r}, side={side!r}".format(**self._reload.keywords)
+        return f"Encoder({made_of}, embedding_dim={self.embedding_dim}, backend={self.backend!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
+        if self._reload is not None:
+            return self._reload, ()
+        made = partial(Encoder, max_length=self.max_length, similarity=self.similarity, runner=self._runner)
+        return made, (self.config, self.weights, self.tokenizer)
+
     def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
-        shown = (show_progress is not None or len(pairs) > _LONG_WORK) and is_bar_shown(show_progress)
+        is_long = show_progress is not None or len(pairs) > _MAX_TEXTS_WITHOUT_BAR
+        shown = is_long and is_bar_shown(show_progress)
         if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
             _check_batch_size(batch_size)
             tokens = self.tokenizer.tokenize(pairs, self.max_length)
-            self._count_truncated(tokens.num_truncated, len(pairs))
-            return self._forward.encode(tokens, batch_size=batch_size)
+            self._count_truncated(tokens)
+            return self._runner.forward(tokens, batch_size=batch_size)
         vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
         filled = 0
         for block in self._blocks(iter(pairs), batch_size, shown, len(pairs)):
@@ -203,37 +214,27 @@ class Encoder:
     ) -> Iterator[Vectors]:
         _check_batch_size(batch_size)
         with progress_bar(total=total, unit=" texts", show_progress=shown) as progress:
-            yield from self._forward(self._tokens(pairs), batch_size=batch_size, done=progress.update)
+            chunks = self._tokenized(pairs)
+            yield from self._runner.forward_chunks(chunks, batch_size=batch_size, done=progress.update)
 
-    def _tokens(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
-        truncated = texts = 0
+    def _tokenized(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
         while block := list(itertools.islice(pairs, BLOCK)):
             tokens = self.tokenizer.tokenize(block, self.max_length)
-            truncated += tokens.num_truncated
-            texts += len(block)
+            self._count_truncated(tokens)
             yield tokens
-        self._count_truncated(truncated, texts)
 
-    def _count_truncated(self, truncated: int, texts: int) -> None:
-        if truncated:
+    def _count_truncated(self, tokens: Tokens) -> None:
+        if tokens.num_truncated:
             with self._lock:
-                self._num_truncated += truncated
-            logger.info("%d of %d texts were cut to %d tokens", truncated, texts, self.max_length)
-
-    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
-        if self._origin is not None:
-            return functools.partial(Encoder.from_pretrained, **self._origin), ()
-        forward = self._forward
-        how: dict[str, Any] = {"backend": forward.backend, "threads": forward.threads}
-        how |= {"device": forward.device, "precision": forward.precision}
-        parts = (self.config, self.weights, self.tokenizer)
-        return functools.partial(Encoder, max_length=self.max_length, similarity=self.similarity, **how), parts
+                self._num_truncated += tokens.num_truncated
+            count = len(tokens.lengths)
+            logger.info("%d of %d texts were cut to %d tokens", tokens.num_truncated, count, self.max_length)
 
 
 def load_encoders(
     models: Mapping[Side, Model], max_lengths: Mapping[Side, int | None], options: LoadOptions
 ) -> dict[Side, Encoder]:
-    """Load the sides asked for; sides that lie in one folder share weights and graph. The options are complete."""
+    """Load the sides asked for; sides of the same weights share them and what runs them. The options are complete."""
     sources = {
         side: resolve(
             model,
@@ -245,26 +246,34 @@ def load_encoders(
         for side, model in models.items()
     }
     checkpoints = read_checkpoints(sources, pooling=options["pooling"], normalize=options["normalize"])
-    loaded: dict[int, Encoder] = {}
+    runners: dict[int, Runner] = {}
     encoders: dict[Side, Encoder] = {}
     for side, checkpoint in checkpoints.items():
-        if id(checkpoint.weights) not in loaded:
-            loaded[id(checkpoint.weights)] = Encoder(
-                checkpoint.config,
-                checkpoint.weights,
-                checkpoint.tokenizer,
-                max_length=checkpoint.max_length,
-                similarity=checkpoint.similarity,
+        config, weights, max_length = checkpoint.config, checkpoint.weights, max_lengths[side]
+        if id(weights) not in runners:
+            runners[id(weights)] = Runner(
+                config,
+                weights,
                 backend=options["backend"],
                 threads=options["threads"],
                 device=options["device"],
                 precision=options["precision"],
             )
-        length = max_lengths[side]
-        encoder = loaded[id(checkpoint.weights)]
-        twin = encoder.with_max_length(checkpoint.max_length if length is None else length)
-        twin.tokenizer = checkpoint.tokenizer  # with the side's own prompt
-        encoders[side] = twin
+        encoders[side] = encoder = Encoder(
+            config,
+            weights,
+            checkpoint.tokenizer,
+            max_length=checkpoint.max_length if max_length is None else max_length,
+            similarity=checkpoint.similarity,
+            runner=runners[id(weights)],
+        )
+        again = {
+            "model": absolute_model(models[side]),
+            "side": side,
+            "max_length": max_length,
+            **without_token(options),
+        }
+        encoder._reload = partial(Encoder.from_pretrained, **again)
     return encoders
 
 

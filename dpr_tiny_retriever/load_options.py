@@ -63,6 +63,11 @@ def complete_options(options: Mapping[str, Any], own: tuple[str, ...] = ()) -> L
     return complete
 
 
+def without_token(options: LoadOptions) -> dict[str, Any]:
+    """The options that a pickle may hold."""
+    return {name: value for name, value in options.items() if name != "token"}
+
+
 def check_threads(threads: int | None) -> None:
     """Refuse what is no number of threads."""
     if threads is None:

@@ -13,8 +13,8 @@ from model_folders import write_pair
 from training_data import records
 
 from dpr_tiny_retriever import DualEncoder, Encoder
-from dpr_tiny_retriever.model.bert_native import available_builds, fitting_builds
-from dpr_tiny_retriever.model.config import BertConfig
+from dpr_tiny_retriever.model.bert_native import available_builds
+from dpr_tiny_retriever.model.tensorflow_backend import tensorflow_is_installed
 
 # Laws are checked, not times: a busy machine must not fail a test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -109,24 +109,24 @@ def texts() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.fixture(params=[*available_builds(), "numpy", "graph"])
-def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which implementation encodes in encoders made from here on, whatever the work; a model may not fit a library."""
-
-    def chosen(config: BertConfig) -> list[str]:
-        return [build for build in fitting_builds(config) if build == request.param]
-
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner.fitting_builds", chosen)
-    enough = 0 if request.param == "graph" else 1 << 40
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW", enough)
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW_AT_FIRST", enough)
-    return str(request.param)
+@pytest.fixture(scope="session")
+def odd_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair whose sizes fit no build of the native library."""
+    return write_pair(tmp_path_factory.mktemp("odd"), width=48, heads=3, intermediate_size=100)
 
 
-@pytest.fixture
-def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encoders made from here on are those of a machine where nothing was compiled."""
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner.fitting_builds", lambda config: [])
+@pytest.fixture(
+    params=[
+        *(f"native:{build}" for build in available_builds()),
+        "numpy",
+        *(["tensorflow"] if tensorflow_is_installed() else []),
+    ]
+)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What runs the encoders that are made from here on: each backend of this installation in turn."""
+    name = str(request.param)
+    monkeypatch.setenv("DPR_TINY_BACKEND", name)
+    return name
 
 
 FIGURES = pytest.StashKey[dict[str, float]]()

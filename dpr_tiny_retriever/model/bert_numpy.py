@@ -20,8 +20,6 @@ from dpr_tiny_retriever.types import Array
 class NumpyBert:
     """The forward pass of one BERT. Thread-safe: nothing of it changes after construction."""
 
-    name = "numpy"
-
     def __init__(self, config: BertConfig, weights: BertWeights) -> None:
         self._config = config
         self._weights = fold(config, weights)
@@ -29,11 +27,6 @@ class NumpyBert:
         self._activation = _ACTIVATIONS[config.activation]
         self._epsilon = np.float32(config.layer_norm_eps)
         self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
-
-    def forward(self, tokens: Tokens) -> Array:
-        vectors = np.empty((len(tokens.lengths), self._config.embedding_dim), np.float32)
-        self.forward_into(vectors, tokens)
-        return vectors
 
     def forward_into(self, vectors: Array, tokens: Tokens) -> None:
         """Write the vectors of tokenised texts to [n texts, embedding_dim]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -58,7 +59,7 @@ class PairTokenizer:
         self._cls, self._sep = (np.int32(id_).tobytes() for id_ in (self.cls_id, self.sep_id))
         self._cache = WordPieceCache(tokenizer)
 
-    @property
+    @cached_property  # encoders of several lengths share a tokenizer
     def vocab_size(self) -> int:
         """One more than the largest token id."""
         return max(self.tokenizer.get_vocab().values()) + 1

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +17,6 @@ from hypothesis import strategies as st
 from model_folders import write_pair
 
 from dpr_tiny_retriever import DualEncoder, Encoder
-from dpr_tiny_retriever.model import runner as forward
 
 pytestmark = pytest.mark.also_modern
 
@@ -57,6 +53,15 @@ def test_two_sides_are_two_models(pair: DualEncoder) -> None:
     assert not np.allclose(query, passage, atol=0.1)
     np.testing.assert_array_equal(pair.query_encoder.encode(["the city"]), query)
     np.testing.assert_array_equal(pair.passage_encoder.encode(["the city"]), passage)
+
+
+def test_a_pair_and_its_sides_show_what_they_are(pair: DualEncoder, pair_directory: Path) -> None:
+    backend = pair.backend
+    assert repr(pair) == f"DualEncoder(embedding_dim=128, similarity='dot', backend='{backend}')"
+    expected = f"Encoder('{pair_directory}', side='query', embedding_dim=128, backend='{backend}')"
+    assert repr(pair.query_encoder) == expected
+    made = Encoder(pair.query_encoder.config, pair.query_encoder.weights, pair.query_encoder.tokenizer, max_length=9)
+    assert repr(made) == f"Encoder(arrays, embedding_dim=128, backend='{backend}')"
 
 
 def test_a_pair_tells_what_its_vectors_are(pair: DualEncoder) -> None:
@@ -148,23 +153,6 @@ def test_a_program_without_standard_error_encodes_long_work(encoder: Encoder, mo
     assert encoder.encode(["the city"], show_progress=True).shape == (1, 128)
 
 
-@pytest.mark.usefixtures("no_library")
-def test_other_lengths_and_batch_sizes_need_no_new_graph(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpr_tiny_retriever.model.runner._FEW", 0)
-    encoder = Encoder.from_pretrained(pair_directory, side="passage")
-    encoder.warm_up()
-    graph = encoder._forward.graph()
-    traced = graph.experimental_get_tracing_count()
-    for count, length in ((1, 1), (1, 7), (2, 3), (5, 90), (33, 12)):
-        encoder.encode([("the " * length, "city")] * count)
-        encoder.encode(["the " * length] * count, batch_size=3)
-    assert graph.experimental_get_tracing_count() == traced == 1
-    shorter = encoder.with_max_length(16)
-    shorter.encode(["the city"])
-    assert shorter._forward.graph() is graph
-    assert graph.experimental_get_tracing_count() == traced
-
-
 def test_another_length_shares_the_model(encoder: Encoder) -> None:
     short = encoder.with_max_length(8)
     assert (short.max_length, encoder.max_length) == (8, 156)
@@ -249,58 +237,20 @@ def test_a_bad_item_of_a_stream_costs_no_block_before_it(encoder: Encoder) -> No
         next(encoder.stream("the city"))
 
 
-def tensorflow_is_loaded(folder: Path, before: str = "") -> list[bool]:
-    """Whether it is after little work, and whether after much, in a process of its own."""
-    script = f"""
-import sys
-{before}
-from dpr_tiny_retriever import DualEncoder
-pair = DualEncoder.from_pretrained({str(folder)!r})
-pair.warm_up(bulk=False)
-for _ in range(1000):
-    pair.encode_queries(["who wrote the first text " * 12])
-pair.encode_passages([("the tower", "the city " * 40)] * 10)
-print("tensorflow" in sys.modules)
-pair.warm_up()
-for _ in range(20):
-    pair.encode_passages([("the tower", "the city " * 40)] * 100)
-print("tensorflow" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)
-    return [word == "True" for word in done.stdout.split()]
+def test_cuts_are_counted_while_a_stream_is_read(pair_directory: Path) -> None:
+    encoder = Encoder.from_pretrained(pair_directory, side="passage", max_length=4)
+    blocks = encoder.stream(["the city of the river", "the"] * 4096)
+    next(blocks)
+    assert encoder.num_truncated >= 2048
+    blocks.close()
+    assert encoder.num_truncated >= 2048
 
 
-def test_no_work_needs_tensorflow_where_there_is_a_compiled_library(pair_directory: Path) -> None:
-    assert tensorflow_is_loaded(pair_directory) == [False, False]
-
-
-def test_where_nothing_was_compiled_tensorflow_does_much_work_and_little_needs_none(pair_directory: Path) -> None:
-    nothing = "from dpr_tiny_retriever.model import runner; runner.fitting_builds = lambda config: []"
-    assert tensorflow_is_loaded(pair_directory, nothing) == [False, True]
-
-
-def test_half_precision_is_for_many_texts_and_costs_little(
-    pair_directory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full = Encoder.from_pretrained(pair_directory, side="passage", normalize=True)
-    half = Encoder.from_pretrained(pair_directory, side="passage", normalize=True, precision="bfloat16")
-    few, many = ["who wrote it"], [f"the tower of the river {number} " * 20 for number in range(200)]
-    np.testing.assert_array_equal(half.encode(few), full.encode(few))
-    monkeypatch.setattr(forward, "_lacks_bfloat16", lambda: True)
-    half.warm_up()
-    full.warm_up()
-    assert "no instructions for bfloat16" in caplog.text
-    vectors, exact = half.encode(many), full.encode(many)
-    assert vectors.dtype == np.float32
-    assert 0 < np.abs(vectors - exact).max() < 0.02
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=1e-6)
-    assert half.fingerprint() != full.fingerprint()
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(half)).encode(many), vectors)
-
-
-def test_an_unknown_precision_is_refused(pair_directory: Path) -> None:
-    with pytest.raises(ValueError, match="precision is 'int8'; expected 'float32' or 'bfloat16'"):
-        DualEncoder.from_pretrained(pair_directory, precision="int8")  # type: ignore[arg-type]
+def test_cuts_before_a_bad_item_of_a_stream_are_counted(pair_directory: Path) -> None:
+    encoder = Encoder.from_pretrained(pair_directory, side="passage", max_length=4)
+    with pytest.raises(TypeError, match="passage 4096 is None"):
+        list(encoder.stream(["the city of the river"] * 4096 + [None]))  # type: ignore[list-item]
+    assert encoder.num_truncated == 4096
 
 
 def test_a_second_warm_up_does_nothing(pair_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
