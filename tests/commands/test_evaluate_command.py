@@ -159,6 +159,7 @@ def test_without_a_cache_folder_nothing_is_kept(
         (["--model", "a", "--model", "a"], "found two models under one name"),
         (["--model", "a", "--model", "b", "--card", "x.md"], "found 2 models with --card"),
         (["--model", "no/such/folder"], "there is no folder no/such/folder"),
+        (["--backend", "numpy", "--precision", "bfloat16"], "precision is 'bfloat16', which backend 'numpy' cannot do"),
         (["--baseline", "bm25", "--k", "99"], "found 12 passages for k = 99"),
         (["--split", "train"], "train.tsv is missing"),
     ],
