@@ -25,7 +25,7 @@ _BATCH = 1024
 
 
 @dataclass(frozen=True)
-class Hit:
+class FoundPassage:
     """A passage that was found, and its score: the dot product with the question, or the cosine for such models."""
 
     score: float
@@ -136,7 +136,7 @@ class PassageIndex:
                 self._file.set_stamps({source: stamp for source, stamp in stamps.items() if stamp})
         return Changes(len(new), len(gone))
 
-    def search(self, question: str, *, top_k: int = 10) -> list[Hit]:
+    def search(self, question: str, *, top_k: int = 10) -> list[FoundPassage]:
         """The passages nearest to a question, best first, at most top_k; among equals the one added first."""
         if not isinstance(top_k, int) or isinstance(top_k, bool):
             raise TypeError(f"top_k is {top_k!r}; expected a whole number")
@@ -148,7 +148,7 @@ class PassageIndex:
             best = best_rows((self._vectors @ query)[None], min(top_k, len(self._vectors)))
             numbers = self._numbers[best.rows[0]].tolist()
             return [
-                Hit(score, self._file.passage(number))
+                FoundPassage(score, self._file.passage(number))
                 for number, score in zip(numbers, best.scores[0].tolist(), strict=True)
             ]
 
