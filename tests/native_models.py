@@ -10,8 +10,10 @@ from model_folders import bert_arrays, bert_record, write_model
 
 from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.model.bert_native import NativeBert, available_builds
+from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
+from dpr_tiny_retriever.types import Vectors
 
 BUILDS = available_builds()
 LANES = {"avx512": 16, "avx2": 8, "base": 4}
@@ -34,3 +36,10 @@ def model(folder: Path, *, pooling: Any = None, **changes: Any) -> tuple[BertCon
 def native(small: tuple[BertConfig, BertWeights], build: str) -> NativeBert:
     config, weights = small
     return NativeBert(config, weights, build=build)
+
+
+def vectors_of(bert: NativeBert | NumpyBert, texts: Tokens, dim: int = 128) -> Vectors:
+    """Vectors [n, dim] of texts."""
+    vectors = np.empty((len(texts.lengths), dim), np.float32)
+    bert.forward_into(vectors, texts)
+    return vectors

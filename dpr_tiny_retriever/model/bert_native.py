@@ -62,25 +62,19 @@ class NativeBert:
         self._arrays: list[Array] = []  # keeps alive what the structure points to
         self._bert = self._structure(config, weights)
 
-    def forward(self, tokens: Tokens) -> Vectors:
-        """Vectors [n, embedding_dim] of n texts, float32."""
-        vectors = np.empty((len(tokens.lengths), self._bert.vector_size), np.float32)
-        self.forward_into(vectors, tokens)
-        return vectors
-
-    def forward_into(self, out: Vectors, tokens: Tokens) -> None:
-        """Write the vectors of n texts to out, float32 [n, embedding_dim].
+    def forward_into(self, vectors: Vectors, tokens: Tokens) -> None:
+        """Write the vectors of n texts, float32 [n, embedding_dim].
 
         Raises TypeError for arrays of another dtype, ValueError for another shape, for memory that C cannot read or
         write in order, and for token ids or lengths that the model does not have.
         """
         for name in ("ids", "lengths", "segment_starts"):
             _check(f"tokens.{name}", getattr(tokens, name), np.int32, 1)
-        _check("out", out, np.float32, 2)
+        _check("vectors", vectors, np.float32, 2)
         expected = (len(tokens.lengths), self._bert.vector_size)
-        if out.shape != expected or not out.flags.writeable:
-            access = "writable" if out.flags.writeable else "read-only"
-            raise ValueError(f"out has shape {out.shape} and is {access}; expected shape {expected}, writable")
+        if vectors.shape != expected or not vectors.flags.writeable:
+            access = "writable" if vectors.flags.writeable else "read-only"
+            raise ValueError(f"vectors has shape {vectors.shape} and is {access}; expected shape {expected}, writable")
         if len(tokens.segment_starts) != len(tokens.lengths):
             raise ValueError(
                 f"{len(tokens.lengths)} texts have {len(tokens.segment_starts)} segment starts; expected as many"
@@ -93,8 +87,8 @@ class NativeBert:
             len(tokens.ids),
             tokens.lengths.ctypes.data,
             tokens.segment_starts.ctypes.data,
-            out.ctypes.data,
-            out.size,
+            vectors.ctypes.data,
+            vectors.size,
         )
         if outcome != _DONE:
             raise self._error(outcome, tokens)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_models import BUILDS, LANES, model, native, tokens
+from native_models import BUILDS, LANES, model, native, tokens, vectors_of
 
 from dpr_tiny_retriever.model.bert_native import (
     NativeBert,
@@ -73,14 +73,14 @@ def test_texts_have_the_same_vectors_in_every_group(tmp_path: Path, build: str, 
     config, weights = model(tmp_path, pooling=pooling)
     bert = NativeBert(config, weights, build=build)
     together = tokens(3, 300, 1, 2, 500, 7, 16, 17, 31, 32, 33, 64, 120, 13, *range(1, 60))
-    vectors = bert.forward(together)
+    vectors = vectors_of(bert, together)
     ends = np.cumsum(together.lengths)
     for row, end in enumerate(ends):
         one = slice(row, row + 1)
         ids = together.ids[end - together.lengths[row] : end]
-        alone = bert.forward(Tokens(ids, together.lengths[one], together.segment_starts[one], num_truncated=0))
+        alone = vectors_of(bert, Tokens(ids, together.lengths[one], together.segment_starts[one], num_truncated=0))
         np.testing.assert_array_equal(vectors[one], alone)
-    np.testing.assert_allclose(vectors, NumpyBert(config, weights).forward(together), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(vectors, vectors_of(NumpyBert(config, weights), together), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -112,14 +112,14 @@ def test_vectors_are_those_of_numpy(tmp_path: Path, build: str, changes: dict[st
         assert "does not fit" in str(unsupported(config, build))
         return
     texts = tokens(1, 2, 3, 5, 31, 32, 33, 130)
-    expected = NumpyBert(config, weights).forward(texts)
-    vectors = NativeBert(config, weights, build=build).forward(texts)
+    expected = vectors_of(NumpyBert(config, weights), texts, config.embedding_dim)
+    vectors = vectors_of(NativeBert(config, weights, build=build), texts, config.embedding_dim)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=2e-5)  # each is within 1e-5 of the exact vectors
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_no_texts_have_no_vectors(small: tuple[BertConfig, BertWeights], build: str) -> None:
-    assert native(small, build).forward(tokens()).shape == (0, small[0].embedding_dim)
+    assert vectors_of(native(small, build), tokens()).shape == (0, 128)
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -135,4 +135,4 @@ def test_weights_that_are_nan_or_infinite_give_vectors_of_nan(
         kernel[3, 5] = bad
         layer = weights.layers[0]._replace(**{name: dense._replace(kernel=kernel)})
         broken = weights._replace(layers=(layer, *weights.layers[1:]))
-        assert np.isnan(NativeBert(config, broken, build=build).forward(tokens(7, 30))).all(), name
+        assert np.isnan(vectors_of(NativeBert(config, broken, build=build), tokens(7, 30))).all(), name

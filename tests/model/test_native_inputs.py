@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_models import BUILDS, native, tokens
+from native_models import BUILDS, native, tokens, vectors_of
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.model.bert_native import NativeBert
@@ -28,7 +28,7 @@ def test_a_token_that_the_model_does_not_have_is_refused(
     with pytest.raises(
         ValueError, match=rf"token ids are .*{wrong}.*this model takes ids of 0 to {last} in texts of 1"
     ):
-        native(small, build).forward(bad)
+        vectors_of(native(small, build), bad)
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -38,7 +38,7 @@ def test_a_text_of_a_length_that_the_model_cannot_read_is_refused(
 ) -> None:
     given = tokens(3, max(length, 0))._replace(lengths=np.array([3, length], np.int32))
     with pytest.raises(ValueError, match=rf"in texts of {shown} tokens; .* in texts of 1 to 512 tokens"):
-        native(small, build).forward(given)
+        vectors_of(native(small, build), given)
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -48,7 +48,7 @@ def test_another_number_of_ids_than_the_lengths_say_is_refused(
 ) -> None:
     given = tokens(3, 4)._replace(ids=np.zeros(count, np.int32))
     with pytest.raises(ValueError, match=rf"^{count} token ids were given; expected 7, the sum of the lengths$"):
-        native(small, build).forward(given)
+        vectors_of(native(small, build), given)
 
 
 @pytest.mark.parametrize("name", ["ids", "lengths", "segment_starts"])
@@ -73,28 +73,34 @@ def test_tokens_that_c_would_misread_are_refused(
 ) -> None:
     given = tokens(3, 4, 5)
     with pytest.raises(error, match=rf"^tokens\.{name} .*{message}"):
-        NativeBert(*small).forward(given._replace(**{name: wrong(getattr(given, name))}))
+        NativeBert(*small).forward_into(
+            np.zeros((3, 128), np.float32), given._replace(**{name: wrong(getattr(given, name))})
+        )
 
 
 def test_a_segment_start_is_needed_for_every_text(small: tuple[BertConfig, BertWeights]) -> None:
     given = tokens(3, 4)._replace(segment_starts=np.zeros(1, np.int32))
     with pytest.raises(ValueError, match=r"^2 texts have 1 segment starts; expected as many$"):
-        NativeBert(*small).forward(given)
+        vectors_of(NativeBert(*small), given)
 
 
 @pytest.mark.parametrize(
     ("out", "error", "message"),
     [
-        (np.zeros((2, 128), np.float64), TypeError, "out is of type float64 array; expected a numpy array of float32"),
+        (
+            np.zeros((2, 128), np.float64),
+            TypeError,
+            "vectors is of type float64 array; expected a numpy array of float32",
+        ),
         (
             np.zeros((3, 128), np.float32),
             ValueError,
-            r"out has shape \(3, 128\) and is writable; expected shape \(2, 12",
+            r"vectors has shape \(3, 128\) and is writable; expected shape \(2, 12",
         ),
         (
             np.zeros((2, 127), np.float32),
             ValueError,
-            r"out has shape \(2, 127\) and is writable; expected shape \(2, 12",
+            r"vectors has shape \(2, 127\) and is writable; expected shape \(2, 12",
         ),
         (np.zeros(256, np.float32), ValueError, "expected 2 dimensions in contiguous, aligned memory"),
         (np.zeros((2, 256), np.float32)[:, ::2], ValueError, "expected 2 dimensions in contiguous, aligned memory"),
@@ -130,7 +136,7 @@ def test_nothing_beyond_the_inputs_and_the_output_is_touched(small: tuple[BertCo
     guarded = Tokens(*map(before_guard_page, given[:3]), num_truncated=0)
     out = before_guard_page(np.zeros((4, 128), np.float32))
     bert.forward_into(out, guarded)
-    np.testing.assert_array_equal(out, native(small, build).forward(given))
+    np.testing.assert_array_equal(out, vectors_of(native(small, build), given))
 
 
 def before_guard_page(array: NDArray[Any]) -> NDArray[Any]:
