@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpr_tiny_retriever.cache_folders import user_cache
 from dpr_tiny_retriever.commands.console import note, say, visible
+from dpr_tiny_retriever.commands.options import Backend, Threads
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.text_files import Text, Unreadable
@@ -40,10 +41,6 @@ TopK = Annotated[int, typer.Option(min=1, help="Passages shown for each question
 IndexPath = Annotated[
     Path | None,
     typer.Option("--index", help="The file that keeps the index; without it, one in the user's cache."),
-]
-Backend = Annotated[str, typer.Option(help="What runs the model: auto, native, numpy or tensorflow.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads that encode; without it, all processors that may be used.")
 ]
 Questions = Annotated[
     list[str] | None,
@@ -131,10 +128,10 @@ def _passages(texts: Iterable[Text | Unreadable], unreadable: list[Unreadable]) 
 # Indexing
 
 
-def _load(model: str | None, backend: str, threads: int | None) -> DualEncoder:
+def _load(model: str | None, backend: BackendName, threads: int | None) -> DualEncoder:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
 
-    return DualEncoder.from_pretrained(model, backend=cast("BackendName", backend), threads=threads)
+    return DualEncoder.from_pretrained(model, backend=backend, threads=threads)
 
 
 def _serve(

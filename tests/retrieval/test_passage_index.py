@@ -186,7 +186,12 @@ def test_another_model_is_refused_with_a_remedy(path: Path, pair: DualEncoder, t
         assert len(index) == 3
 
 
-def damaged(path: Path, how: str) -> None:
+def open_and_search(path: Path, pair: DualEncoder) -> set[str]:
+    with PassageIndex(path, pair) as index:
+        return ids(index)
+
+
+def damage(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
     if how == "no database":
         content = bytearray(b"something else" * 100)
@@ -201,9 +206,9 @@ def damaged(path: Path, how: str) -> None:
 def test_a_damaged_file_is_named(path: Path, pair: DualEncoder, how: str) -> None:
     with PassageIndex(path, pair) as index:
         index.add(numbered(0, 600))
-    damaged(path, how)
+    damage(path, how)
     with pytest.raises(UnusableIndexError, match=r"index\.sqlite is no index, or a damaged one .*; remove the file"):
-        ids(PassageIndex(path, pair))
+        open_and_search(path, pair)
 
 
 def test_vectors_of_the_wrong_size_are_damage(path: Path, pair: DualEncoder) -> None:
