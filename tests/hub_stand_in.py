@@ -1,4 +1,4 @@
-"""A model hub on this machine: as much of its HTTP interface as downloading takes, with a record of what was asked."""
+"""A model hub on this machine: the part of its HTTP interface that downloading needs, with a record of all requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Repository:
     """The files of a repository at each of its revisions."""
 
     revisions: dict[str, dict[str, bytes]]
-    token: str | None = None  # without it, the repository is not to be seen
+    token: str | None = None  # needed to see the repository
 
     def commit(self, revision: str) -> str | None:
         """The commit that a branch, tag or commit means."""
@@ -36,7 +36,7 @@ class Hub:
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
-    broken: bool = False  # answers every request with an error of its own
+    broken: bool = False  # answers every request with an error
     endpoint: str = ""
 
     def add(self, repository: str, folder: Path, *, revision: str = "main", token: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Hub:
         self.repositories.setdefault(repository, Repository({}, token)).revisions[revision] = files
 
     def downloaded(self) -> dict[str, list[str]]:
-        """The files whose content was sent, by repository, in the order of the alphabet."""
+        """The files whose content was sent, by repository, sorted."""
         files: dict[str, list[str]] = {}
         for method, path, _ in self.requests:
             found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
@@ -54,84 +54,95 @@ class Hub:
         return {repository: sorted(names) for repository, names in files.items()}
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request by the hub that the server belongs to."""
+
+    protocol_version = "HTTP/1.1"
+    server: HubServer
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def answer(self) -> None:
+        hub = self.server.hub
+        path = unquote(urlsplit(self.path).path)
+        hub.requests.append((self.command, path, self.headers["Authorization"]))
+        if hub.broken:
+            return self.send(503, b"overloaded")
+        match = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path)
+        if match:
+            return self.describe(match[1], match[2], match[3] or "main")
+        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if match:
+            return self.send_file(match[1], match[2], match[3])
+        self.send(404, b"")
+
+    def look_up(self, name: str, revision: str) -> tuple[Repository, str] | None:
+        """The repository and its commit; None where the refusal has been sent."""
+        repository = self.server.hub.repositories.get(name)
+        if repository is None or repository.token not in (None, (self.headers["Authorization"] or "")[7:]):
+            self.send(401, b"Invalid username or password.", {"X-Error-Code": "RepoNotFound"})
+            return None
+        commit = repository.commit(revision)
+        if commit is None:
+            self.send(404, b"Invalid rev id", {"X-Error-Code": "RevisionNotFound"})
+            return None
+        return repository, commit
+
+    def describe(self, name: str, what: str, revision: str) -> None:
+        known = self.look_up(name, revision)
+        if known is None:
+            return
+        repository, commit = known
+        files = repository.files(commit)
+        if what == "tree":
+            tree = [{"type": "file", "path": p, "size": len(c), "oid": etag(c)} for p, c in files.items()]
+            return self.send(200, json.dumps(tree).encode())
+        siblings = [{"rfilename": path} for path in files]
+        record = {"id": name, "modelId": name, "sha": commit, "private": False, "tags": [], "siblings": siblings}
+        self.send(200, json.dumps(record).encode())
+
+    def send_file(self, name: str, revision: str, path: str) -> None:
+        known = self.look_up(name, revision)
+        if known is None:
+            return
+        repository, commit = known
+        content = repository.files(commit).get(path)
+        if content is None:
+            return self.send(404, b"Entry not found", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+        headers = {"ETag": f'"{etag(content)}"', "X-Repo-Commit": commit, "X-Linked-Size": str(len(content))}
+        self.send(200, content, headers)
+
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for header, value in (headers or {}).items():
+            self.send_header(header, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+
+class HubServer(ThreadingHTTPServer):
+    """Serves one hub on a free port of this machine."""
+
+    daemon_threads = True
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.hub = hub
+
+
 @contextmanager
 def serving(hub: Hub) -> Iterator[Hub]:
-    """Serve the hub on a free port of this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.answer()
-
-        def do_HEAD(self) -> None:
-            self.answer()
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-        def answer(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            hub.requests.append((self.command, path, self.headers["Authorization"]))
-            if hub.broken:
-                return self.send(503, b"overloaded")
-            found = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path)
-            if found:
-                return self.describe(found[1], found[2], found[3] or "main")
-            found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-            if found:
-                return self.send_file(found[1], found[2], found[3])
-            self.send(404, b"")
-
-        def look_up(self, name: str, revision: str) -> tuple[Repository, str] | None:
-            repository = hub.repositories.get(name)
-            if repository is None or repository.token not in (None, (self.headers["Authorization"] or "")[7:]):
-                self.send(401, b"Invalid username or password.", {"X-Error-Code": "RepoNotFound"})
-                return None
-            commit = repository.commit(revision)
-            if commit is None:
-                self.send(404, b"Invalid rev id", {"X-Error-Code": "RevisionNotFound"})
-                return None
-            return repository, commit
-
-        def describe(self, name: str, what: str, revision: str) -> None:
-            found = self.look_up(name, revision)
-            if found is None:
-                return
-            repository, commit = found
-            files = repository.files(commit)
-            if what == "tree":
-                tree = [{"type": "file", "path": p, "size": len(c), "oid": self.etag(c)} for p, c in files.items()]
-                return self.send(200, json.dumps(tree).encode())
-            siblings = [{"rfilename": path} for path in files]
-            about = {"id": name, "modelId": name, "sha": commit, "private": False, "tags": [], "siblings": siblings}
-            self.send(200, json.dumps(about).encode())
-
-        def send_file(self, name: str, revision: str, path: str) -> None:
-            found = self.look_up(name, revision)
-            if found is None:
-                return
-            repository, commit = found
-            content = repository.files(commit).get(path)
-            if content is None:
-                return self.send(404, b"Entry not found", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
-            etag = f'"{self.etag(content)}"'
-            self.send(200, content, {"ETag": etag, "X-Repo-Commit": commit, "X-Linked-Size": str(len(content))})
-
-        def etag(self, content: bytes) -> str:
-            return hashlib.sha1(content).hexdigest()
-
-        def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for header, value in (headers or {}).items():
-                self.send_header(header, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    """Serve the hub until the end of the context."""
+    server = HubServer(hub)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -141,3 +152,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def etag(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()

@@ -170,7 +170,8 @@ def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, nor
     for name in stated.keys() - {"hidden_act", "layer_norm_eps"}:
         value, least = record[name], 0 if name == "projection_dim" else 1
         expect(name, type(value) is int and value >= least, f"a whole number of at least {least}")
-    expect("layer_norm_eps", type(record.get("layer_norm_eps")) in (int, float), "a number")
+    eps: Any = record.get("layer_norm_eps")
+    expect("layer_norm_eps", type(eps) in (int, float) and 0 <= eps < 1, "a number of at least 0 and below 1")
     expect("hidden_act", isinstance(record.get("hidden_act"), str), f"one of {', '.join(ACTIVATIONS)}")
     expect("position_embedding_type", record.get("position_embedding_type") == "absolute", "'absolute'")
     expect("text_segment", record.get("text_segment") in (0, 1), "0 or 1")

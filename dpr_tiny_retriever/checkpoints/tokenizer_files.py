@@ -52,6 +52,8 @@ def load_tokenizer(directory: Path, text_segment: int = 1, *, lowercase: bool = 
         if lowercase:
             _lowercase(tokenizer)
         _check_unknown_token(tokenizer, directory)
+        cls, sep = _token(settings, "cls_token", "[CLS]"), _token(settings, "sep_token", "[SEP]")
+        return PairTokenizer(tokenizer, text_segment=text_segment, cls=cls, sep=sep)
     except (CheckpointError, MissingExtraError):
         raise
     except Exception as error:  # tokenizers raises bare Exception for a broken file
@@ -59,12 +61,6 @@ def load_tokenizer(directory: Path, text_segment: int = 1, *, lowercase: bool = 
             f"{directory}: the tokenizer cannot be read ({error}); "
             "expected tokenizer.json or BERT's vocab.txt as they were saved"
         ) from error
-    return PairTokenizer(
-        tokenizer,
-        text_segment=text_segment,
-        cls=_token(settings, "cls_token", "[CLS]"),
-        sep=_token(settings, "sep_token", "[SEP]"),
-    )
 
 
 def save_tokenizer(tokenizer: PairTokenizer, directory: Path, max_length: int) -> None:

@@ -18,7 +18,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     return vectors(tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"model_type": "bert"', "\ufffd", "[]", "null", '"bert"'])
+@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, '{"model_type": "bert"', "\ufffd", "[]", "null", '"bert"'])
 def test_a_corrupt_configuration_is_named(tmp_path: Path, content: str) -> None:
     write_model(tmp_path, RECORD, ARRAYS)
     (tmp_path / "config.json").write_text(content)
@@ -48,6 +48,14 @@ def test_another_model_type_is_refused(tmp_path: Path, model_type: object) -> No
         ({"num_attention_heads": -2}, "num_attention_heads is -2; expected a whole number of at least 1"),
         ({"vocab_size": None}, "vocab_size is None; expected a whole number of at least 1"),
         ({"layer_norm_eps": "1e-12"}, "layer_norm_eps is '1e-12'; expected a number"),
+        ({"layer_norm_eps": -1}, "layer_norm_eps is -1; expected a number of at least 0"),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps is nan; expected a number of at least 0"),
+        ({"layer_norm_eps": True}, "layer_norm_eps is True; expected a number of at least 0"),
+        ({"layer_norm_eps": 10**400}, "layer_norm_eps is 1"),
+        (
+            {"auto_map": {"AutoModel": "own.Model"}},
+            "auto_map names code of the model's own (own.Model), which",
+        ),
         ({"hidden_act": "mish"}, "hidden_act is 'mish'; expected one of gelu, gelu_new,"),
         ({"hidden_act": ["gelu"]}, "hidden_act is ['gelu']; expected one of gelu, gelu_new,"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'; expected 'absolute'"),

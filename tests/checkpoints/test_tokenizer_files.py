@@ -200,3 +200,11 @@ def test_an_exotic_tokenizer_without_transformers_names_the_extra_before_anythin
         match=r"a ElectraTokenizer without tokenizer.json .*pip install \"dpr-tiny-retriever\[transformers\]\"",
     ):
         Encoder.from_pretrained(tmp_path, side="query")
+
+
+@pytest.mark.parametrize("token", ["\ud800", {"lstrip": False}, {"content": "\ud800"}])
+def test_a_special_token_that_is_no_text_is_refused(folder: Path, tmp_path: Path, token: object) -> None:
+    shutil.copy(folder / "tokenizer.json", tmp_path)
+    write_json(tmp_path / "tokenizer_config.json", {"sep_token": token})
+    with pytest.raises(CheckpointError, match="the tokenizer cannot be read"):
+        load_tokenizer(tmp_path)
