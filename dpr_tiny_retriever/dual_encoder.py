@@ -148,8 +148,13 @@ class DualEncoder:
                 encoder.write_into(folder / name)
 
     def __repr__(self) -> str:
-        what = f"embedding_dim={self.embedding_dim}, similarity={self.similarity!r}, backend={self.backend!r}"
-        return f"DualEncoder({what})"
+        made_of = "arrays"
+        if self._reload is not None:
+            named = self._reload.keywords["query_model"] is not None
+            form = "query_model={query_model!r}, passage_model={passage_model!r}" if named else "{model!r}"
+            made_of = form.format(**self._reload.keywords)
+        facts = f"embedding_dim={self.embedding_dim}, similarity={self.similarity!r}, backend={self.backend!r}"
+        return f"DualEncoder({made_of}, {facts})"
 
     def __reduce__(self) -> tuple[Callable[..., DualEncoder], tuple[Any, ...]]:
         if self._reload is not None:

@@ -69,7 +69,9 @@ class TensorFlowBackend:
         return list(padded_batches(tokens, limit=limit, token_budget=self._batch_tokens, batch_size=batch_size))
 
     def run(self, work: PaddedBatch, vectors: Vectors) -> int:
-        vectors[work.rows] = self.tf_function()(*work.tokens)
+        graph = self.tf_function()
+        with _placed(self._device):  # the caller may be inside a tf.device of its own
+            vectors[work.rows] = graph(*work.tokens)
         return len(work.rows)
 
     def warm_up(self) -> None:
@@ -107,24 +109,27 @@ def _trace(config: BertConfig, weights: BertWeights, device: str | None, precisi
 
     from dpr_tiny_retriever.model.bert_tensorflow import forward
 
-    def placed() -> AbstractContextManager[Any]:
-        return tf.device(device) if device else nullcontext()
-
     if precision == "bfloat16" and lacks_bfloat16():
         logger.warning("this processor has no instructions for bfloat16; float32 is faster here")
-    with placed():
+    with _placed(device):
         constants = tree_map(lambda array: tf.cast(tf.constant(array), precision), weights)
     ids, counts = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
     @tf.function(input_signature=[ids, counts, counts], autograph=False)  # type: ignore[untyped-decorator]
     def graph(token_ids: Tensor, lengths: Tensor, segment_starts: Tensor) -> Tensor:
-        with placed():
+        with _placed(device):
             return tf.cast(forward(constants, config, TokenBatch(token_ids, lengths, segment_starts)), tf.float32)
 
     # Traced here and once: TensorFlow takes the first calls of several encoders for one that retraces, and warns.
     graph.get_concrete_function()
     traced: Callable[..., Tensor] = graph
     return traced
+
+
+def _placed(device: str | None) -> AbstractContextManager[Any]:
+    import tensorflow as tf
+
+    return tf.device(device) if device else nullcontext()
 
 
 def lacks_bfloat16() -> bool:

@@ -57,7 +57,12 @@ def test_two_sides_are_two_models(pair: DualEncoder) -> None:
 
 def test_a_pair_and_its_sides_show_what_they_are(pair: DualEncoder, pair_directory: Path) -> None:
     backend = pair.backend
-    assert repr(pair) == f"DualEncoder(embedding_dim=128, similarity='dot', backend='{backend}')"
+    facts = f"embedding_dim=128, similarity='dot', backend='{backend}'"
+    assert repr(pair) == f"DualEncoder('{pair_directory}', {facts})"
+    query, passage = pair_directory / "query_encoder", pair_directory / "passage_encoder"
+    named = DualEncoder.from_pretrained(query_model=query, passage_model=passage)
+    assert repr(named) == f"DualEncoder(query_model='{query}', passage_model='{passage}', {facts})"
+    assert repr(DualEncoder(pair.query_encoder, pair.passage_encoder)) == f"DualEncoder(arrays, {facts})"
     expected = f"Encoder('{pair_directory}', side='query', embedding_dim=128, backend='{backend}')"
     assert repr(pair.query_encoder) == expected
     made = Encoder(pair.query_encoder.config, pair.query_encoder.weights, pair.query_encoder.tokenizer, max_length=9)
