@@ -17,6 +17,7 @@ def test_every_backend_gives_the_vectors_of_the_default(
     pair_directory: Path, retriever: TinyDPRRetriever, documents: list[Document], backend: str
 ) -> None:
     named = TinyDPRRetriever(model=pair_directory, backend=backend, threads=1)
+    assert named.encoder.backend.startswith(backend)
     np.testing.assert_allclose(named.embed_documents(documents), retriever.embed_documents(documents), atol=1e-5)
     np.testing.assert_allclose(named.embed_queries(["who"]), retriever.embed_queries(["who"]), atol=1e-5)
 
@@ -28,6 +29,7 @@ def test_a_pipeline_from_yaml_has_the_backend_and_threads_that_were_saved(tmp_pa
     pipeline.save_to_yaml(tmp_path / "pipeline.yaml")
     loaded = Pipeline.load_from_yaml(tmp_path / "pipeline.yaml").get_node("Retriever")
     assert loaded.get_params() == {"model": str(pair_directory), "backend": "numpy", "threads": 2}
+    assert loaded.encoder.backend == "numpy"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,13 @@ def test_a_pipeline_from_yaml_has_the_backend_and_threads_that_were_saved(tmp_pa
 def test_a_wrong_value_is_refused_before_the_model_is_looked_for(option: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TinyDPRRetriever(model="no/such-model", **option)  # type: ignore[arg-type]
+
+
+def test_the_repr_names_the_model_its_width_and_the_backend(pair_directory: Path) -> None:
+    shown = repr(TinyDPRRetriever(model=pair_directory, backend="numpy"))
+    assert shown.startswith("TinyDPRRetriever(")
+    for part in (str(pair_directory), "128", "numpy"):
+        assert part in shown
 
 
 def test_use_gpu_false_keeps_tensorflow_on_the_cpu(pair_directory: Path) -> None:

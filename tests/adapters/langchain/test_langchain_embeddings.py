@@ -90,6 +90,19 @@ def test_settings_reach_the_encoder(pair_directory: Path) -> None:
     assert np.linalg.norm(embeddings.embed_query(text)) == pytest.approx(1, abs=1e-5)
 
 
+def test_backend_and_threads_reach_the_encoder(pair_directory: Path, core: DualEncoder) -> None:
+    embeddings = TinyDPREmbeddings(pair_directory, backend="numpy", threads=1)
+    assert embeddings.encoder.backend == "numpy"
+    np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-5)
+
+
+def test_the_repr_names_model_width_and_backend(pair_directory: Path) -> None:
+    shown = repr(TinyDPREmbeddings(pair_directory, backend="numpy"))
+    assert shown.startswith("TinyDPREmbeddings(")
+    for part in (repr(str(pair_directory)), "embedding_dim=128", "backend='numpy'"):
+        assert part in shown
+
+
 def test_batch_size_changes_no_vector(pair_directory: Path, core: DualEncoder) -> None:
     embeddings = TinyDPREmbeddings(pair_directory, batch_size=1)
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-5)

@@ -70,9 +70,10 @@ class TinyDPREmbedder:
         self._encoder: Encoder | None = None
 
     def __repr__(self) -> str:
-        if self._encoder is None:
-            return f"{type(self).__name__}(model={self.model!r}, side={self.side!r}, not loaded yet)"
-        return f"{type(self).__name__}({self._encoder!r})"
+        state = f"backend={self.backend!r}, not loaded yet"
+        if self._encoder is not None:
+            state = f"embedding_dim={self._encoder.embedding_dim}, backend={self._encoder.backend!r}"
+        return f"{type(self).__name__}(model={self.model!r}, side={self.side!r}, {state})"
 
     @property
     def embedding_dim(self) -> int:
