@@ -14,7 +14,7 @@ import typer
 from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.commands.console import finish_streams, note, prepare_streams, say
 from dpr_tiny_retriever.commands.evaluate import evaluate
-from dpr_tiny_retriever.commands.info import info
+from dpr_tiny_retriever.commands.info import info, install_hint
 from dpr_tiny_retriever.commands.mine import mine
 from dpr_tiny_retriever.commands.search import demo, search
 from dpr_tiny_retriever.commands.train import train
@@ -60,14 +60,17 @@ def app() -> None:
     except Exception as error:
         if os.environ.get(_TRACEBACK, "") not in ("", "0"):
             raise
-        known = isinstance(error, (ValueError, OSError, ImportError))
-        note(f"Error: {error}" if known else f"Error: {_described(error)}", error=True)
+        note(f"Error: {_described(error)}", error=True)
         sys.exit(1)
     finally:
         finish_streams()
 
 
 def _described(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"this command needs {error.name}, which is not installed; run: {install_hint(error.name)}"
+    if isinstance(error, (ValueError, OSError, ImportError)):
+        return str(error)
     return f"{type(error).__name__}: {error} (dpr-tiny --traceback shows where)"
 
 

@@ -37,9 +37,14 @@ class _Extra:
     requirements: dict[str, str | None]
 
     @property
-    def install(self) -> str | None:
-        """The command that installs what is missing, if anything is."""
-        return f'pip install "{_PACKAGE}[{self.name}]"' if None in self.requirements.values() else None
+    def command(self) -> str:
+        """What installs it."""
+        return f'pip install "{_PACKAGE}[{self.name}]"'
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything is there."""
+        return None not in self.requirements.values()
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,13 @@ def info(
         say(json.dumps(record, indent=2))
     else:
         say("\n".join(_lines(report)))
+
+
+def install_hint(module: str) -> str:
+    """How to install a missing module: by the first extra that asks for a distribution of its name, or by that name."""
+    distribution = module.partition(".")[0].replace("_", "-")
+    extras = (extra.command for extra in _extras() if distribution in extra.requirements)
+    return next(extras, f"pip install {distribution}")
 
 
 def _clear(as_json: bool) -> None:
@@ -162,8 +174,8 @@ def _lines(report: _Report) -> Iterator[str]:
     yield from (f"  not {build}: {reason}" for build, reason in report.missing_native_builds.items())
     yield "Extras:"
     for extra in report.extras:
-        found = [f"{name} {version}" for name, version in extra.requirements.items() if version]
-        yield f"  {extra.name:<14}{'' if extra.install else ', '.join(found)}{extra.install or ''}"
+        found = ", ".join(f"{name} {version}" for name, version in extra.requirements.items())
+        yield f"  {extra.name:<14}{found if extra.is_complete else extra.command}"
     yield "Caches:" if report.caches else "Caches: none"
     for folder in report.caches:
         yield f"  {_megabytes(folder.size):>12}  {folder.path}"

@@ -79,16 +79,28 @@ def test_the_traceback_is_shown_on_request(tmp_path: Path, environment: dict[str
     assert "FileNotFoundError: there is no folder" in done.stderr
 
 
-def test_a_fault_of_the_program_says_where_to_look() -> None:
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("raise KeyError('x')", "KeyError: 'x' (dpr-tiny --traceback shows where)"),
+        ("raise TypeError('y')", "TypeError: y (dpr-tiny --traceback shows where)"),
+        (
+            "sys.modules['ir_measures'] = None; import ir_measures",
+            'this command needs ir_measures, which is not installed; run: pip install "dpr-tiny-retriever[eval]"',
+        ),
+    ],
+)
+def test_other_faults_say_where_to_look(statement: str, message: str) -> None:
     program = (
+        "import sys\n"
         "from dpr_tiny_retriever.commands import cli\n"
-        "def broken(): raise KeyError('x')\n"
+        f"def broken(): {statement}\n"
         "cli.commands.command()(broken)\n"
         "cli.app()\n"
     )
     done = subprocess.run([sys.executable, "-c", program, "broken"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "Error: KeyError: 'x' (dpr-tiny --traceback shows where)\n"
+    assert done.stderr == f"Error: {message}\n"
 
 
 def test_the_version_is_stated(environment: dict[str, str]) -> None:
