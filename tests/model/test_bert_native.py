@@ -25,6 +25,8 @@ from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 
+pytestmark = pytest.mark.also_sanitize
+
 
 def test_the_package_was_compiled_and_the_fastest_build_is_used(small: tuple[BertConfig, BertWeights]) -> None:
     assert "base" in BUILDS, f"no C compiler when the package was installed? {dict(unavailable_builds())}"
