@@ -104,7 +104,7 @@ def sanitize(session: nox.Session) -> None:
     flags = "-Og -g -fsanitize=address,undefined -fno-sanitize-recover=all"
     install(session, "", built=wheel(flags))
     # Python is not compiled with the sanitizers, so their runtime has to be there before it; and Python leaks.
-    compiler = session.env.get("CC") or "cc"
+    compiler = os.environ.get("CC", "cc")
     runtime = session.run(compiler, "-print-file-name=libasan.so", external=True, silent=True)
     environment = {"LD_PRELOAD": str(runtime).strip(), "ASAN_OPTIONS": "detect_leaks=0"}
     session.run("pytest", "--session=sanitize", *session.posargs, env=environment)

@@ -16,6 +16,8 @@ from dpr_tiny_retriever.model.bert_native import NativeBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 
+pytestmark = pytest.mark.also_sanitize
+
 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("wrong", [-1, 10**6])
