@@ -101,12 +101,9 @@ def _folder_texts(folder: Path, all_folders: bool) -> _Texts:
 
 
 def _reference_texts() -> _Texts:
-    def read(changed: set[str]) -> Iterable[Text]:
-        from dpr_tiny_retriever.data.text_files import read_python_reference
+    from dpr_tiny_retriever.data.text_files import SPLITTING_RULES, read_python_reference
 
-        return read_python_reference()
-
-    return _Texts({"help()": sys.version}, [], read)
+    return _Texts({"help()": f"{SPLITTING_RULES} {sys.version}"}, [], lambda changed: read_python_reference())
 
 
 def _passages(texts: Iterable[Text | Unreadable], unreadable: list[Unreadable]) -> Iterator[IndexedPassage]:

@@ -17,7 +17,7 @@ from dpr_tiny_retriever.passage import Passage
 #: Words in a passage (Karpukhin et al. 2020, section 4.1, cut Wikipedia into passages of 100).
 PASSAGE_WORDS = 100
 #: Raised whenever texts are split by other rules: stamps change with it, so that indexes follow.
-_SPLITTING_RULES = 1
+SPLITTING_RULES = 1
 
 _SUFFIXES = (".md", ".txt")
 #: Folders of copies and of what programs made; so are hidden folders and Python's virtual environments.
@@ -137,7 +137,7 @@ def _stamp(path: str) -> str:
     step = _TIME_STEP if status.st_mtime_ns % 1_000_000_000 else _WHOLE_SECONDS_STEP
     if abs(time.time() - status.st_mtime) < step:
         return ""  # a change from now on might leave the same size and time: such a file is read again next time
-    return f"{_SPLITTING_RULES} {status.st_size} {status.st_mtime_ns}"
+    return f"{SPLITTING_RULES} {status.st_size} {status.st_mtime_ns}"
 
 
 def _valid_unicode(path: str) -> str:

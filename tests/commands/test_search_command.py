@@ -167,6 +167,13 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_found(folder: Path
         run("search", folder, "When are roses cut?")
 
 
+def test_many_files_that_cannot_be_read_are_counted(folder: Path) -> None:
+    for number in range(13):
+        (folder / f"{number:02}.txt").write_bytes(b"\xff")
+    lines = run("search", folder, "When are roses cut?").stderr.splitlines()
+    assert lines[9:] == ["Passed over 09.txt: not UTF-8 (byte 0); convert it", "Passed over 3 more"]
+
+
 def test_without_a_cache_folder_a_run_has_an_index_of_its_own(folder: Path, cache: Path) -> None:
     cache.write_text("a file where the folder would be")
     result = run("search", folder, "When are roses cut?")
