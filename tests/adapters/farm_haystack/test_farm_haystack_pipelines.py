@@ -163,6 +163,7 @@ as_hits = lambda documents: [[document.id, document.score] for document in docum
 print(json.dumps({
     "reopened": [as_hits(retriever.retrieve(question)) for question in questions],
     "from_yaml": [as_hits(pipeline.run(query=question)["documents"]) for question in questions],
+    "backend": pipeline.get_node("Retriever").encoder.backend,
     "from_yaml_in_batch": [as_hits(found) for found in pipeline.run_batch(queries=questions)["documents"]],
 }))
 """
@@ -176,7 +177,7 @@ def test_a_fresh_process_finds_what_this_one_finds(
     questions: dict[str, str],
 ) -> None:
     store = open_store(embedding_dim=128)
-    retriever = TinyDPRRetriever(store, pair_directory, top_k=3)
+    retriever = TinyDPRRetriever(store, pair_directory, top_k=3, backend="numpy", threads=1)
     store.write_documents(documents)
     store.update_embeddings(retriever)
     expected = [
@@ -193,7 +194,8 @@ def test_a_fresh_process_finds_what_this_one_finds(
 
     arguments = [sys.executable, "-c", FRESH_PROCESS, str(tmp_path), json.dumps(list(questions))]
     run = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    found = json.loads(run.stdout.splitlines()[-1])
-    assert found["reopened"] == expected
-    assert found["from_yaml"] == expected
-    assert found["from_yaml_in_batch"] == expected
+    printed = json.loads(run.stdout.splitlines()[-1])
+    assert printed["reopened"] == expected
+    assert printed["from_yaml"] == expected
+    assert printed["from_yaml_in_batch"] == expected
+    assert printed["backend"] == "numpy"

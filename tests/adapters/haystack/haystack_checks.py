@@ -21,26 +21,28 @@ def store_in_memory() -> InMemoryDocumentStore:
     return InMemoryDocumentStore(embedding_similarity_function="dot_product")
 
 
-def indexing_pipeline(model: Path, store: Any, kind: type[Pipeline] = Pipeline) -> Pipeline:
+def indexing_pipeline(model: Path, store: Any, kind: type[Pipeline] = Pipeline, **options: Any) -> Pipeline:
     pipeline = kind()
     pipeline.add_component("splitter", DocumentSplitter(split_by="word", split_length=100))
-    pipeline.add_component("embedder", TinyDPRDocumentEmbedder(model))
+    pipeline.add_component("embedder", TinyDPRDocumentEmbedder(model, **options))
     pipeline.add_component("writer", DocumentWriter(store))
     pipeline.connect("splitter", "embedder")
     pipeline.connect("embedder", "writer")
     return pipeline
 
 
-def query_pipeline(model: Path, retriever: Any, kind: type[Pipeline] = Pipeline) -> Pipeline:
+def query_pipeline(model: Path, retriever: Any, kind: type[Pipeline] = Pipeline, **options: Any) -> Pipeline:
     pipeline = kind()
-    pipeline.add_component("embedder", TinyDPRTextEmbedder(model))
+    pipeline.add_component("embedder", TinyDPRTextEmbedder(model, **options))
     pipeline.add_component("retriever", retriever)
     pipeline.connect("embedder.embedding", "retriever.query_embedding")
     return pipeline
 
 
-def in_memory_query_pipeline(model: Path, store: InMemoryDocumentStore, kind: type[Pipeline] = Pipeline) -> Pipeline:
-    return query_pipeline(model, InMemoryEmbeddingRetriever(store), kind)
+def in_memory_query_pipeline(
+    model: Path, store: InMemoryDocumentStore, kind: type[Pipeline] = Pipeline, **options: Any
+) -> Pipeline:
+    return query_pipeline(model, InMemoryEmbeddingRetriever(store), kind, **options)
 
 
 def answers(pipeline: Pipeline, question: str) -> list[Document]:

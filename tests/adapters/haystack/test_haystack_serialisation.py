@@ -91,8 +91,8 @@ def test_pipelines_from_yaml_index_and_answer_alike_in_a_fresh_process(
     pair_directory: Path, tmp_path: Path, documents: list[Document], questions: dict[str, str]
 ) -> None:
     store = store_in_memory()
-    indexing = indexing_pipeline(pair_directory, store)
-    querying = in_memory_query_pipeline(pair_directory, store)
+    indexing = indexing_pipeline(pair_directory, store, backend="numpy", threads=1)
+    querying = in_memory_query_pipeline(pair_directory, store, backend="numpy", threads=2)
     (tmp_path / "indexing.yaml").write_text(indexing.dumps())
     (tmp_path / "querying.yaml").write_text(querying.dumps())
     record = {
@@ -104,7 +104,13 @@ def test_pipelines_from_yaml_index_and_answer_alike_in_a_fresh_process(
     subprocess.run([sys.executable, "-c", FRESH_PROCESS, str(tmp_path)], check=True)
 
     indexing.run({"splitter": {"documents": documents}})
-    rankings = json.loads((tmp_path / "output.json").read_text())
+    output = json.loads((tmp_path / "output.json").read_text())
+    assert output["embedders"] == [
+        f"TinyDPRDocumentEmbedder(model='{pair_directory}', side='passage', embedding_dim=128, backend='numpy')",
+        f"TinyDPRTextEmbedder(model='{pair_directory}', side='query', embedding_dim=128, backend='numpy')",
+    ]
+    assert output["threads"] == [1, 2]
+    rankings = output["rankings"]
     for question, ranking in zip(questions, rankings, strict=True):
         expected = answers(querying, question)
         assert [title for title, _ in ranking] == [document.meta["title"] for document in expected]
@@ -121,10 +127,13 @@ record = json.loads((folder / "input.json").read_text())
 indexing = Pipeline.loads((folder / "indexing.yaml").read_text())
 querying = Pipeline.loads((folder / "querying.yaml").read_text())
 indexing.run({"splitter": {"documents": [Document.from_dict(document) for document in record["documents"]]}})
-output = []
+rankings = []
 for question in record["questions"]:
     ranking = querying.run({"embedder": {"text": question}})["retriever"]["documents"]
-    output.append([[document.meta["title"], document.score] for document in ranking])
+    rankings.append([[document.meta["title"], document.score] for document in ranking])
 assert not {"tensorflow", "transformers"} & sys.modules.keys()
+embedders = [pipeline.get_component("embedder") for pipeline in (indexing, querying)]
+threads = [embedder.threads for embedder in embedders]
+output = {"rankings": rankings, "embedders": list(map(repr, embedders)), "threads": threads}
 (folder / "output.json").write_text(json.dumps(output))
 """
