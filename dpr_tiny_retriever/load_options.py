@@ -15,9 +15,10 @@ class LoadOptions(TypedDict, total=False):
     """The options of Encoder.from_pretrained and DualEncoder.from_pretrained; DEFAULTS has what is left out."""
 
     revision: str | None
-    """Branch, tag or commit on the hub; None is the main branch."""
+    """Branch, tag or commit on the hub; None is the main branch. Folders and the bundled pair have none."""
     token: str | bool | None
-    """The hub's token; True is the stored login, False none, None the login if there is one. It is never pickled."""
+    """The hub's token; True is the stored login, False none, None the login if there is one. It goes to the hub
+    alone, so that it may be given with folders too; an empty one is None. It is never pickled."""
     local_files_only: bool
     """Whether to read the hub's local cache only, without any network."""
     pooling: Pooling | None

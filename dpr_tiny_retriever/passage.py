@@ -1,4 +1,4 @@
-"""The one currency between adapters and core: a passage of text with an optional title."""
+"""Passage: the one type of text that adapters and core exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text with the title of the document it comes from; an empty title or None means that there is none."""
+    """A text and the title of its document; None or an empty title stands for no title."""
 
     title: str | None
     text: str
@@ -27,13 +27,13 @@ def as_queries(queries: Iterable[str]) -> list[str]:
     checked = list(queries)
     for position, query in enumerate(checked):
         if not isinstance(query, str):
-            raise TypeError(f"query {position} is {_found(query)}; expected str")
+            raise TypeError(f"query {position} is {_describe(query)}; expected str")
         refuse_surrogates(query, f"query {position}")
     return checked
 
 
 def as_passages(passages: Iterable[PassageLike]) -> list[tuple[str, str]]:
-    """Turn Passage, (title, text) and plain str into (title, text) pairs, "" standing for no title.
+    """Convert Passage, (title, text) and plain str to (title, text) pairs; "" stands for no title.
 
     Raises TypeError or, for a text that is not valid Unicode, ValueError that names the position.
     """
@@ -41,14 +41,14 @@ def as_passages(passages: Iterable[PassageLike]) -> list[tuple[str, str]]:
 
 
 def iterated_passages(passages: Iterable[PassageLike]) -> Iterator[tuple[str, str]]:
-    """As as_passages, one passage at a time; what cannot be iterated over raises at once."""
+    """Like as_passages, but lazily; a wrong kind of argument raises at once."""
     _refuse_single(passages, "passages")
     return (_as_pair(passage, position) for position, passage in enumerate(passages))
 
 
 def refuse_surrogates(text: str, where: str) -> None:
     """Raise ValueError, which says where, for a text with half of a character: it is no valid Unicode."""
-    if text.isascii():  # a flag of the string: most texts cost nothing here
+    if text.isascii():  # a flag of the string, so most texts cost nothing
         return
     try:
         text.encode()
@@ -70,11 +70,11 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
     else:
         hint = "; write Passage(record['title'], record['text'])" if isinstance(passage, dict) else ""
         expected = "Passage(title, text), a (title, text) tuple or str"
-        raise TypeError(f"passage {position} is {_found(passage)}; expected {expected}{hint}")
+        raise TypeError(f"passage {position} is {_describe(passage)}; expected {expected}{hint}")
     if not isinstance(text, str):
-        raise TypeError(f"the text of passage {position} is {_found(text)}; expected str")
+        raise TypeError(f"the text of passage {position} is {_describe(text)}; expected str")
     if title is not None and not isinstance(title, str):
-        raise TypeError(f"the title of passage {position} is {_found(title)}; expected str or None")
+        raise TypeError(f"the title of passage {position} is {_describe(title)}; expected str or None")
     refuse_surrogates(text, f"the text of passage {position}")
     if title:
         refuse_surrogates(title, f"the title of passage {position}")
@@ -83,10 +83,10 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
 
 def _refuse_single(values: object, what: str) -> None:
     if isinstance(values, (str, bytes, Passage, dict)) or not isinstance(values, Iterable):
-        raise TypeError(f"{what} is {_found(values)}; expected a list (a single one goes into a list of one)")
+        raise TypeError(f"{what} is {_describe(values)}; expected a list (a single one goes into a list of one)")
 
 
-def _found(value: object) -> str:
+def _describe(value: object) -> str:
     if value is None:
         return "None"
     if isinstance(value, (list, tuple)):

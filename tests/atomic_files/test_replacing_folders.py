@@ -16,19 +16,19 @@ from dpr_tiny_retriever import DualEncoder, atomic_files
 from dpr_tiny_retriever.atomic_files import link_or_copy, replaced_folder
 
 #: Replaces the folder argv[1] by one of three files that all say argv[2], and is killed at the event number argv[3] of
-#: those by which a process changes the names of files.
+#: those that change the names of files.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dpr_tiny_retriever.atomic_files import replaced_folder
 
-left = int(sys.argv[3])
+events_left = int(sys.argv[3])
 
 def count(event, arguments):
-    global left
+    global events_left
     if event in ("os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "open", "ctypes.dlsym"):
-        left -= 1
-        if left < 0:
+        events_left -= 1
+        if events_left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(count)
@@ -93,7 +93,7 @@ def test_killed_at_any_moment_it_leaves_nothing_or_the_new_folder(tmp_path: Path
     assert {*found} == {False, True}
 
 
-def test_an_error_in_between_leaves_the_former_folder_and_no_rests(tmp_path: Path) -> None:
+def test_an_error_leaves_the_former_folder_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path / "pair", "former")
 
     def fail() -> None:
@@ -107,7 +107,7 @@ def test_an_error_in_between_leaves_the_former_folder_and_no_rests(tmp_path: Pat
     assert os.listdir(tmp_path) == ["pair"]
 
 
-def test_what_is_only_in_the_former_folder_is_kept_as_the_same_file(tmp_path: Path) -> None:
+def test_a_file_that_only_the_former_folder_holds_stays_the_same_file(tmp_path: Path) -> None:
     """Not as a copy: a store that another object has open there must stay the one that it writes to."""
     write(tmp_path / "pair", "former")
     database = tmp_path / "pair" / "store.db"
@@ -135,7 +135,7 @@ def test_where_folders_cannot_be_exchanged_at_once_it_is_done_in_two_steps(
     assert os.listdir(tmp_path) == ["pair"]
 
 
-def test_what_cannot_have_two_names_is_copied(tmp_path: Path) -> None:
+def test_a_file_of_another_file_system_is_copied(tmp_path: Path) -> None:
     link_or_copy("/proc/version", tmp_path / "version")  # of another file system
     assert (tmp_path / "version").read_text() == Path("/proc/version").read_text()
 

@@ -38,7 +38,7 @@ def hub(published: dict[str, Path]) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def found(hub: Hub, tmp_path: Path) -> Resolve:
+def resolved(hub: Hub, tmp_path: Path) -> Resolve:
     """Resolve in another process: the folder and the preset, or the last line of what was raised."""
 
     def run(model: str | None, side: str = "query", environment: dict[str, str] | None = None, **how: Any) -> Any:

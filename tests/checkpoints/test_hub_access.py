@@ -14,10 +14,8 @@ from dpr_tiny_retriever.checkpoints.hub import resolve
 
 
 @pytest.mark.parametrize("offline", [{"local_files_only": True}, {"environment": {"HF_HUB_OFFLINE": "1"}}])
-def test_offline_and_unknown_it_says_so_and_names_the_ways_out(
-    hub: Hub, found: Resolve, offline: dict[str, Any]
-) -> None:
-    assert found("nlpconnect-L2", "passage", **offline) == (
+def test_an_unknown_model_offline_names_the_ways_out(hub: Hub, resolved: Resolve, offline: dict[str, Any]) -> None:
+    assert resolved("nlpconnect-L2", "passage", **offline) == (
         f"dpr_tiny_retriever.errors.ModelNotFoundError: the passage model {PASSAGE} is neither a folder here nor in "
         "the local hub cache, and this run may not use the network. Ways out: run once online without "
         "local_files_only and HF_HUB_OFFLINE; check the name and, for a private repository, pass token=; copy the "
@@ -27,91 +25,95 @@ def test_offline_and_unknown_it_says_so_and_names_the_ways_out(
     assert hub.requests == []
 
 
-def test_offline_the_other_side_is_still_missing(hub: Hub, found: Resolve) -> None:
-    found("nlpconnect-L2", "query")
-    assert f"the passage model {PASSAGE} is neither" in found("nlpconnect-L2", "passage", local_files_only=True)
+def test_offline_the_other_side_is_still_missing(hub: Hub, resolved: Resolve) -> None:
+    resolved("nlpconnect-L2", "query")
+    assert f"the passage model {PASSAGE} is neither" in resolved("nlpconnect-L2", "passage", local_files_only=True)
 
 
-def test_offline_with_everything_but_the_weights_it_says_so(hub: Hub, found: Resolve) -> None:
-    directory, _ = found(QUERY)
+def test_missing_weights_offline_are_named(hub: Hub, resolved: Resolve) -> None:
+    directory, _ = resolved(QUERY)
     (directory / "tf_model.h5").unlink()
-    assert f"the query model {QUERY} is neither a folder here" in found(QUERY, local_files_only=True)
+    assert f"the query model {QUERY} is neither a folder here" in resolved(QUERY, local_files_only=True)
 
 
-def test_a_token_is_sent_and_opens_a_private_repository(hub: Hub, found: Resolve, published: dict[str, Path]) -> None:
+def test_a_token_is_sent_and_opens_a_private_repository(
+    hub: Hub, resolved: Resolve, published: dict[str, Path]
+) -> None:
     hub.add("me/private", published[QUERY], token="hf_secret")
-    directory, preset = found("me/private", token="hf_secret")
+    directory, preset = resolved("me/private", token="hf_secret")
     assert preset is None
     assert sorted(path.name for path in directory.iterdir()) == NEEDED
     assert {authorization for *_, authorization in hub.requests} == {"Bearer hf_secret"}
 
 
 def test_a_token_of_the_environment_is_sent_and_false_sends_none(
-    hub: Hub, found: Resolve, published: dict[str, Path]
+    hub: Hub, resolved: Resolve, published: dict[str, Path]
 ) -> None:
     hub.add("me/private", published[QUERY], token="hf_secret")
-    found("me/private", environment={"HF_TOKEN": "hf_secret"})
+    resolved("me/private", environment={"HF_TOKEN": "hf_secret"})
     assert {authorization for *_, authorization in hub.requests} == {"Bearer hf_secret"}
     hub.requests.clear()
-    found(QUERY, environment={"HF_TOKEN": "hf_secret"}, token=False)
+    resolved(QUERY, environment={"HF_TOKEN": "hf_secret"}, token=False)
     assert {authorization for *_, authorization in hub.requests} == {None}
 
 
 def test_a_private_repository_without_its_token_names_the_token(
-    hub: Hub, found: Resolve, published: dict[str, Path]
+    hub: Hub, resolved: Resolve, published: dict[str, Path]
 ) -> None:
     hub.add("me/private", published[QUERY], token="hf_secret")
     for how in ({}, {"token": "hf_wrong"}):
-        message = found("me/private", **how)
+        message = resolved("me/private", **how)
         assert "ModelNotFoundError: the query model me/private is neither" in message
         assert "the hub says: 401 Client Error" in message
         assert "for a private repository, pass token=" in message
         assert "hf_wrong" not in message
 
 
-def test_what_a_token_opened_is_found_again_without_it(hub: Hub, found: Resolve, published: dict[str, Path]) -> None:
+def test_what_was_downloaded_with_a_token_is_found_again_without_it(
+    hub: Hub, resolved: Resolve, published: dict[str, Path]
+) -> None:
     """As a pickle does, which does not hold the token."""
     hub.add("me/private", published[QUERY], token="hf_secret")
-    first = found("me/private", token="hf_secret")
-    assert found("me/private") == first
+    first = resolved("me/private", token="hf_secret")
+    assert resolved("me/private") == first
 
 
-def test_an_unknown_repository_says_what_the_hub_says(found: Resolve) -> None:
-    message = found("nobody/nothing", "passage")
+def test_an_unknown_repository_says_what_the_hub_says(resolved: Resolve) -> None:
+    message = resolved("nobody/nothing", "passage")
     assert "ModelNotFoundError: the passage model nobody/nothing is neither a folder here" in message
     assert "the hub says: 401 Client Error" in message
 
 
-def test_a_mistyped_folder_is_told_that_it_is_no_folder(found: Resolve) -> None:
-    assert "the query model models/pair is neither a folder here" in found("models/pair", local_files_only=True)
+def test_a_mistyped_folder_is_named(resolved: Resolve) -> None:
+    assert "the query model models/pair is neither a folder here" in resolved("models/pair", local_files_only=True)
 
 
-def test_a_hub_that_fails_is_named(hub: Hub, found: Resolve) -> None:
+def test_a_hub_that_fails_is_named(hub: Hub, resolved: Resolve) -> None:
     hub.broken = True
-    message = found(QUERY)
+    message = resolved(QUERY)
     assert f"ModelNotFoundError: the query model {QUERY} is neither" in message
     assert "Ways out" in message
 
 
-def test_a_hub_that_does_not_answer_is_named(found: Resolve, nowhere: str) -> None:
-    message = found(QUERY, environment={"HF_ENDPOINT": nowhere})
+def test_a_hub_that_does_not_answer_is_named(resolved: Resolve, nowhere: str) -> None:
+    message = resolved(QUERY, environment={"HF_ENDPOINT": nowhere})
     assert f"ModelNotFoundError: the query model {QUERY} is neither" in message
     assert "Ways out" in message
 
 
 @pytest.mark.parametrize("token", ["hf_secret\n", "hf_secret\r\n", "  hf_secret "])
 def test_line_ends_and_blanks_around_a_token_are_not_sent(
-    hub: Hub, found: Resolve, published: dict[str, Path], token: str
+    hub: Hub, resolved: Resolve, published: dict[str, Path], token: str
 ) -> None:
     hub.add("me/private", published[QUERY], token="hf_secret")
-    found("me/private", token=token)
+    resolved("me/private", token=token)
     assert {authorization for *_, authorization in hub.requests} == {"Bearer hf_secret"}
 
 
 @pytest.mark.parametrize("environment", [{}, {"HF_TOKEN": ""}])
 @pytest.mark.parametrize("token", ["", " ", "\n", None])
-def test_an_empty_token_is_none(hub: Hub, found: Resolve, token: str | None, environment: dict[str, str]) -> None:
-    found(QUERY, token=token, environment=environment)
+def test_an_empty_token_is_none(hub: Hub, resolved: Resolve, token: str | None, environment: dict[str, str]) -> None:
+    resolved(QUERY, token=token, environment=environment)
     assert {authorization for *_, authorization in hub.requests} == {None}
 
 

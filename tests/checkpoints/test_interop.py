@@ -131,7 +131,7 @@ def test_a_pair_saved_here_gives_equal_vectors_elsewhere(
 
 
 @pytest.mark.parametrize("text_segment", [0, 1])
-def test_the_segment_of_a_text_behind_a_title_is_the_same_elsewhere(
+def test_the_segment_id_of_a_text_after_a_title_is_the_same_elsewhere(
     tmp_path: Path, text_segment: int, agree: Agree
 ) -> None:
     record = bert_record(text_segment=text_segment)

@@ -21,7 +21,7 @@ def test_a_folder_is_a_pair_or_one_model(pair_directory: Path, side: Any) -> Non
     assert resolve(str(pair_directory / "query_encoder"), side).directory == pair_directory / "query_encoder"
 
 
-def test_a_home_folder_is_found_by_its_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_stands_for_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_model(tmp_path / "model", bert_record(width=16))
     assert resolve("~/model", "query").directory == tmp_path / "model"
@@ -38,13 +38,13 @@ def test_a_folder_that_is_no_model_says_what_it_holds(tmp_path: Path) -> None:
         resolve(tmp_path, "query")
 
 
-def test_half_a_pair_is_no_pair(tmp_path: Path) -> None:
+def test_a_folder_with_one_side_of_a_pair_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path / "query_encoder", bert_record(width=16))
     with pytest.raises(ModelNotFoundError, match=r"found query_encoder; expected config.json, or the folders"):
         resolve(tmp_path, "passage")
 
 
-def test_a_file_instead_of_a_folder_is_told_so(pair_directory: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(pair_directory: Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"config.json is a file; expected the folder that holds config.json"):
         resolve(pair_directory / "query_encoder" / "config.json", "query")
 
@@ -52,7 +52,7 @@ def test_a_file_instead_of_a_folder_is_told_so(pair_directory: Path) -> None:
 @pytest.mark.parametrize(
     "model", ["no such folder", "./nowhere", "/no/such/folder", Path("no/folder"), "nlpconnect-L3", "a/b/c"]
 )
-def test_what_is_neither_a_folder_nor_an_id_nor_a_preset_is_told_so(model: str | Path) -> None:
+def test_a_name_that_is_no_folder_no_hub_id_and_no_preset_is_refused(model: str | Path) -> None:
     with pytest.raises(
         ModelNotFoundError, match=r"there is no folder .*one of the presets nlpconnect-L2, nlpconnect-L12"
     ):
@@ -66,7 +66,7 @@ def test_a_model_of_another_kind_is_refused(model: Any) -> None:
 
 
 @pytest.mark.parametrize("side", ["question", "", None])
-def test_another_side_is_refused(pair_directory: Path, side: Any) -> None:
+def test_an_unknown_side_is_refused(pair_directory: Path, side: Any) -> None:
     with pytest.raises(ValueError, match=f"side is {side!r}; expected 'query' or 'passage'"):
         resolve(pair_directory, side)
 

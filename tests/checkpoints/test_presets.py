@@ -109,9 +109,9 @@ def test_presets_encode_offline_what_they_encode_online(hub: Hub, published: dic
     )
 
 
-def test_without_a_name_it_is_the_bundled_pair_and_no_request(hub: Hub, found: Resolve) -> None:
-    assert found(None, "query")[0].is_relative_to(BUNDLED)
-    assert found(None, "passage")[0].is_relative_to(BUNDLED)
+def test_without_a_name_it_is_the_bundled_pair_and_no_request(hub: Hub, resolved: Resolve) -> None:
+    assert resolved(None, "query")[0].is_relative_to(BUNDLED)
+    assert resolved(None, "passage")[0].is_relative_to(BUNDLED)
     assert hub.requests == []
     pair = DualEncoder.from_pretrained()
     assert pair.embedding_dim == 128

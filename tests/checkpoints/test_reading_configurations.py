@@ -69,7 +69,7 @@ def test_a_configuration_that_no_bert_can_have_is_refused(
     assert f"{tmp_path}/config.json: {message}" in refused(tmp_path, RECORD | changes, ARRAYS)
 
 
-def test_what_a_configuration_does_not_say_is_berts_default(tmp_path: Path) -> None:
+def test_a_missing_value_is_the_default_of_bert(tmp_path: Path) -> None:
     write_model(tmp_path, RECORD, ARRAYS)
     stated = {"hidden_size": 16, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
     write_json(tmp_path / "config.json", stated)
@@ -89,7 +89,7 @@ def test_a_tokenizer_of_more_tokens_than_the_model_is_refused(tmp_path: Path) ->
         Encoder.from_pretrained(tmp_path, side="query")
 
 
-def test_rows_that_no_token_names_are_no_mistake(tmp_path: Path, expected: np.ndarray) -> None:
+def test_a_vocabulary_may_be_smaller_than_the_embedding_table(tmp_path: Path, expected: np.ndarray) -> None:
     """Many models round the size of their vocabulary up."""
     padded = RECORD | {"vocab_size": 256}
     words = np.zeros((256, 16), np.float32)

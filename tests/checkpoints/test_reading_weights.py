@@ -47,7 +47,7 @@ def test_safetensors_is_read_under_any_wrapper(tmp_path: Path, expected: np.ndar
     np.testing.assert_array_equal(found, expected)
 
 
-def test_layer_norms_may_bear_their_old_names(tmp_path: Path, expected: np.ndarray) -> None:
+def test_layer_norms_may_have_their_old_names(tmp_path: Path, expected: np.ndarray) -> None:
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): array
         for name, array in ARRAYS.items()

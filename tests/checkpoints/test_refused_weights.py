@@ -65,7 +65,7 @@ def test_two_models_in_one_file_are_refused(tmp_path: Path) -> None:
     assert message.endswith("; expected one model in a file")
 
 
-def test_a_value_that_is_no_number_is_refused(tmp_path: Path) -> None:
+def test_nan_weights_are_refused(tmp_path: Path) -> None:
     broken = ARRAYS["encoder.layer.0.output.dense.bias"].copy()
     broken[3] = np.nan
     message = refused(tmp_path, RECORD, ARRAYS | {"encoder.layer.0.output.dense.bias": broken})
@@ -136,7 +136,7 @@ def test_a_corrupt_file_is_an_error_of_the_checkpoint_or_harmless(tmp_path: Path
 @pytest.mark.parametrize(
     "content", [b"version https://git-lfs.github.com/spec/v1\nsize 17600000\n", b"<html>", b"\0" * 99]
 )
-def test_another_file_under_the_name_of_weights_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     write_model(tmp_path, RECORD, ARRAYS, weights=lambda folder, _: (folder / name).write_bytes(content) and None)
     with pytest.raises(CheckpointError, match=f"{name}: truncated or corrupt"):
         read_checkpoint(tmp_path)

@@ -1,4 +1,4 @@
-"""save_pretrained: what is saved loads again with the same vectors, and the folder holds what others look for."""
+"""save_pretrained: a saved model loads with the same vectors, here and in the libraries that read its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpr_tiny_retriever.model.config import Dense
 TEXTS = ["the city", ("the tower", "of the river"), "naïve 日本 " * 200, ""]
 
 
-def same(one: Encoder, other: Encoder) -> None:
+def assert_same(one: Encoder, other: Encoder) -> None:
     np.testing.assert_array_equal(one.encode(TEXTS), other.encode(TEXTS))
     assert (one.config, one.max_length, one.similarity) == (other.config, other.max_length, other.similarity)
     assert one.tokenizer.text_segment == other.tokenizer.text_segment
@@ -26,20 +26,22 @@ def same(one: Encoder, other: Encoder) -> None:
 
 @pytest.mark.parametrize("pooling", ["pooler", "cls", "mean"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_a_pair_comes_back_as_it_was(pair_directory: Path, tmp_path: Path, pooling: Any, normalize: bool) -> None:
+def test_a_saved_pair_loads_with_the_same_vectors(
+    pair_directory: Path, tmp_path: Path, pooling: Any, normalize: bool
+) -> None:
     pair = DualEncoder.from_pretrained(
         pair_directory, pooling=pooling, normalize=normalize, max_query_length=20, max_passage_length=40
     )
     pair.save_pretrained(tmp_path / "saved")
     again = DualEncoder.from_pretrained(tmp_path / "saved")
-    same(again.query_encoder, pair.query_encoder)
-    same(again.passage_encoder, pair.passage_encoder)
+    assert_same(again.query_encoder, pair.query_encoder)
+    assert_same(again.passage_encoder, pair.passage_encoder)
     assert again.similarity == pair.similarity == ("cosine" if normalize else "dot")
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "cls"])
 @pytest.mark.parametrize("text_segment", [0, 1])
-def test_projection_segment_and_similarity_come_back(
+def test_projection_text_segment_and_similarity_are_saved(
     encoder: Encoder, tmp_path: Path, pooling: Any, text_segment: int
 ) -> None:
     rng = np.random.default_rng(0)
@@ -52,13 +54,13 @@ def test_projection_segment_and_similarity_come_back(
     source.save_pretrained(tmp_path / "saved")
     again = Encoder.from_pretrained(tmp_path / "saved", side="query")
     assert (again.embedding_dim, again.config.pooling, again.tokenizer.text_segment) == (5, pooling, text_segment)
-    same(again, source)
+    assert_same(again, source)
 
 
 def test_an_encoder_made_of_arrays_is_saved_like_any_other(encoder: Encoder, tmp_path: Path) -> None:
     made = Encoder(encoder.config, encoder.weights, encoder.tokenizer, max_length=33, similarity="cosine")
     made.save_pretrained(tmp_path)
-    same(Encoder.from_pretrained(tmp_path, side="passage"), made)
+    assert_same(Encoder.from_pretrained(tmp_path, side="passage"), made)
 
 
 def test_what_was_read_from_h5_is_saved_exactly(tmp_path: Path) -> None:
@@ -116,8 +118,8 @@ def test_saving_over_a_pair_replaces_it_and_keeps_all_else(pair_directory: Path,
     (folder / "query_encoder" / "tf_model.h5").write_text("weights of the former pair")
     pair = DualEncoder.from_pretrained(pair_directory)
     pair.save_pretrained(folder)
-    same(DualEncoder.from_pretrained(folder).query_encoder, pair.query_encoder)
-    same(DualEncoder.from_pretrained(folder).passage_encoder, pair.passage_encoder)
+    assert_same(DualEncoder.from_pretrained(folder).query_encoder, pair.query_encoder)
+    assert_same(DualEncoder.from_pretrained(folder).passage_encoder, pair.passage_encoder)
     assert (folder / "README.md").read_text() == "mine"
     assert (folder / "latest" / "log.txt").read_text() == "also mine"
     assert (folder / "latest").is_symlink()
@@ -134,7 +136,7 @@ def test_a_pair_can_be_saved_over_itself(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pair.encode_passages(TEXTS), expected)
 
 
-def test_saving_where_one_stands_leaves_one_there(
+def test_saving_over_the_working_directory_keeps_it(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "notes.txt").write_text("mine")
@@ -143,11 +145,11 @@ def test_saving_where_one_stands_leaves_one_there(
         monkeypatch.chdir(here)
         encoder.save_pretrained(target)
         assert Path.cwd() == here
-        same(Encoder.from_pretrained(target, side="passage"), encoder)
+        assert_same(Encoder.from_pretrained(target, side="passage"), encoder)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_folders_on_the_way_are_made_and_a_link_is_followed(encoder: Encoder, tmp_path: Path) -> None:
+def test_parent_folders_are_created_and_a_link_is_followed(encoder: Encoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path / "a" / "b" / "c")
     (tmp_path / "link").symlink_to("a/b/c")
     encoder.with_max_length(7).save_pretrained(str(tmp_path / "link"))
@@ -155,7 +157,7 @@ def test_folders_on_the_way_are_made_and_a_link_is_followed(encoder: Encoder, tm
     assert Encoder.from_pretrained(tmp_path / "a" / "b" / "c", side="passage").max_length == 7
 
 
-def test_what_is_saved_is_readable_to_whom_a_new_folder_is(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_saved_folder_has_the_permissions_of_a_new_or_of_the_old_folder(encoder: Encoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path / "new")
     (tmp_path / "usual").mkdir()
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
@@ -164,7 +166,7 @@ def test_what_is_saved_is_readable_to_whom_a_new_folder_is(encoder: Encoder, tmp
     assert (tmp_path / "usual").stat().st_mode & 0o777 == 0o750
 
 
-def test_the_weights_are_readable_to_whom_their_configuration_is(pair: DualEncoder, tmp_path: Path) -> None:
+def test_weights_have_the_permissions_of_their_configuration(pair: DualEncoder, tmp_path: Path) -> None:
     pair.save_pretrained(tmp_path / "saved")
     files = [path for path in (tmp_path / "saved").rglob("*") if path.is_file()]
     assert {path.stat().st_mode for path in files} == {(tmp_path / "saved/query_encoder/config.json").stat().st_mode}
@@ -182,7 +184,7 @@ def test_a_mount_point_is_refused(encoder: Encoder) -> None:
         encoder.save_pretrained("/proc")
 
 
-def test_weights_that_changed_are_what_is_saved(encoder: Encoder, tmp_path: Path) -> None:
+def test_new_weights_replace_the_saved_ones(encoder: Encoder, tmp_path: Path) -> None:
     """As after training: an encoder is made of new arrays, and saved over the former one."""
     encoder.save_pretrained(tmp_path)
     zero = Dense(np.zeros((128, 128), np.float32), np.full(128, 0.5, np.float32))
@@ -193,7 +195,7 @@ def test_weights_that_changed_are_what_is_saved(encoder: Encoder, tmp_path: Path
     np.testing.assert_allclose(vectors, np.tanh(0.5), atol=1e-6)
 
 
-def test_the_weights_say_that_their_names_are_pytorchs(encoder: Encoder, tmp_path: Path) -> None:
+def test_the_metadata_of_the_weights_says_pytorch(encoder: Encoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path)
     with safe_open(tmp_path / "model.safetensors", framework="numpy") as file:
         assert file.metadata() == {"format": "pt"}

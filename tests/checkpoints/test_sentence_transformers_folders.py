@@ -25,7 +25,7 @@ from dpr_tiny_retriever import CheckpointError, DualEncoder
 
 
 def pooled(tmp_path: Path, pooling: Any) -> np.ndarray:
-    """The vectors of the same model without sidecar files."""
+    """The vectors of the same model as a plain folder."""
     return load(write_model(tmp_path / f"plain {pooling}", RECORD, ARRAYS), pooling=pooling).encode(TEXTS)
 
 
@@ -178,7 +178,7 @@ def test_a_dense_module_of_another_width_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_pooling_and_normalisation_can_be_overruled(tmp_path: Path) -> None:
+def test_arguments_replace_pooling_and_normalization(tmp_path: Path) -> None:
     write_modules(tmp_path / "st", "Transformer", "Pooling", "Normalize")
     overruled = load(tmp_path / "st", pooling="mean", normalize=False)
     assert not overruled.normalize
@@ -196,7 +196,7 @@ def test_pooling_and_normalisation_can_be_overruled(tmp_path: Path) -> None:
         ({"max_seq_length": 900}, {}, 512),
     ],
 )
-def test_the_length_is_the_one_that_sentence_transformers_cuts_at(
+def test_the_length_is_that_of_sentence_transformers(
     tmp_path: Path, own: dict[str, Any] | None, tokenizer: dict[str, Any], expected: int
 ) -> None:
     write_modules(tmp_path, "Transformer", "Pooling")
@@ -214,7 +214,7 @@ def test_a_folder_that_states_no_length_takes_the_usual_ones(tmp_path: Path) -> 
     assert (pair.query_encoder.max_length, pair.passage_encoder.max_length) == (64, 156)
 
 
-def test_the_tokenizers_length_is_not_that_of_a_plain_model(tmp_path: Path) -> None:
+def test_a_plain_model_does_not_take_the_tokenizers_length(tmp_path: Path) -> None:
     write_model(tmp_path, RECORD, ARRAYS)
     write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 512})
     assert load(tmp_path).max_length == 156
@@ -249,7 +249,7 @@ def test_another_similarity_is_refused(tmp_path: Path) -> None:
         ("config_sentence_transformers.json", "{", "not valid JSON"),
     ],
 )
-def test_corrupt_sidecar_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+def test_corrupt_settings_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     write_modules(tmp_path, "Transformer", "Pooling")
     (tmp_path / name).write_text(content)
     with pytest.raises(CheckpointError, match=f"{name}: {message}"):
