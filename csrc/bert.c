@@ -1,4 +1,4 @@
-/* The forward pass of a BERT, token ids -> vectors, on CPUs; called by bert_native.py.
+/* The forward pass of a BERT on a CPU, token ids -> vectors; called by dpr_tiny_retriever/model/bert_native.py.
 
    Compiled once for each instruction set. Texts are packed end to end, without padding. They are processed in groups of
    up to 256 tokens: few enough that activations stay in cache, enough to amortize streaming the weights.
@@ -37,7 +37,7 @@
 
 #define GROUP_TOKENS 256 /* a longer text makes a group of its own */
 
-/* bert_native.py mirrors these two structures. Whoever changes them counts LAYOUT up, here and there. */
+/* native_library.py mirrors the two structures below. Whoever changes them increments LAYOUT, here and there. */
 #define LAYOUT "1"
 
 struct dpr_layer {
@@ -83,7 +83,7 @@ struct scratch {
     float *ffn_in;   /* [T, F] */
     /* attention of one text */
     float *keys;   /* [NP / PANEL, D, PANEL]: one head's keys, packed */
-    float *mask;   /* [NP]: 0 for a token, then -1e30, so that the padding's softmax numerators are 0 */
+    float *mask;   /* [NP]: 0, and -1e30 where there is no token, which makes its softmax numerator 0 */
     float *scores; /* [N, NP]; cls_attention: [H, NP] */
     float *sums;   /* [N]; cls_attention: [H] */
     /* cls_attention and pooling of one text */
@@ -326,15 +326,15 @@ static float *allocate_scratch(const struct dpr_bert *bert, size_t T, size_t N, 
     return block;
 }
 
-/* ---- what bert_native.py calls ---- */
+/* ---- what Python calls ---- */
 
 /* The instruction set of this library, and the layout of struct dpr_bert that it was compiled with. */
 EXPORT const char *dpr_build(void) { return BUILD ", layout " LAYOUT; }
 
-/* How many floats a vector of this library has. */
+/* How many floats the vectors of this library have. */
 EXPORT int dpr_lanes(void) { return LANES; }
 
-/* How many floats the widest vectors have that this processor and the libraries for it know. */
+/* How many floats the widest vectors of this processor have, of those that there are builds for. */
 EXPORT int dpr_cpu_lanes(void) {
 #if defined __x86_64__
     __builtin_cpu_init();
@@ -353,8 +353,8 @@ enum dpr_outcome { DPR_DONE, DPR_OUT_OF_MEMORY, DPR_INVALID_INPUT, DPR_WRONG_SIZ
 /* Writes the vectors [text_count, E] of texts whose ids are packed end to end.
 
    DPR_WRONG_SIZE: bert_size is not the structure's, id_count not the sum of lengths, or vectors_size not text_count E.
-   DPR_INVALID_INPUT: an id outside the vocabulary, or a length below 1 or above max_length. What Python holds as int32
-   is read as unsigned: a negative number is too large. */
+   DPR_INVALID_INPUT: an id is outside the vocabulary, or a length below 1 or above max_length. Python's int32 arrays
+   are read as unsigned, so that a negative number is one that is too large. */
 EXPORT int dpr_encode(const struct dpr_bert *bert, size_t bert_size, size_t text_count, const uint32_t *ids,
                       size_t id_count, const uint32_t *lengths, const uint32_t *segment_starts, float *vectors,
                       size_t vectors_size) {

@@ -1,7 +1,7 @@
 /* Matrix products, and the operations that go row by row. Matrices are row-major.
 
-   The right-hand matrix of a gemm is packed into panels of PANEL columns: b [depth, cols] becomes
-   [cols / PANEL, depth, PANEL], cols rounded up and filled with zeros, so that the kernel reads it from front to back. */
+   The right-hand matrix of a gemm is packed into panels of PANEL columns, which the kernel reads from front to back:
+   b [depth, cols] becomes [cols / PANEL, depth, PANEL], with cols rounded up and zeros in what that adds. */
 
 #ifndef DPR_GEMM_H
 #define DPR_GEMM_H
@@ -13,7 +13,7 @@
 
 #define PANEL (2 * LANES)
 
-/* A reference is to be read first. The tests compare the fast kernel with it; the library does not contain it. */
+/* Read a reference first. The tests compare the fast kernel with it; the library does not contain it. */
 #define REFERENCE static __attribute__((unused))
 
 /* out [rows, cols] = a [rows, depth] b [depth, cols] + bias [cols] + residual [rows, cols]; bias and residual may be

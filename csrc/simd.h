@@ -70,10 +70,10 @@ INLINE float hsum(vec v) {
 /* e^x with a relative error of 1e-7; x is clamped to [-87, 88]. With n = round(x / ln 2), e^x is 2^n times a polynomial
    in x - n ln 2: the coefficients are those of Cephes' expf. */
 INLINE vec vexp(vec x) {
-    const float round_to_integer = 12582912; /* 1.5 * 2^23: adding it leaves no bits behind the point */
+    const float round_to_integer = 12582912; /* 1.5 * 2^23: no float near it has a fraction */
     x = vmin(splat(88), vmax(splat(-87), x));
     vec n = (x * 1.44269504f + round_to_integer) - round_to_integer;
-    x = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts, for the precision of their sum */
+    x = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln 2 in two parts, for more digits than one float has */
     vec p = splat(1.9875691500e-4f);
     p = p * x + 1.3981999507e-3f;
     p = p * x + 8.3334519073e-3f;
@@ -87,8 +87,8 @@ INLINE vec vexp(vec x) {
 
 INLINE vec logistic(vec x) { return 1 / (vexp(-x) + 1); }
 
-/* GELU in its erf form: x times the normal distribution function of x, with an error of 3e-7 max(1, |x|). The function
-   is 1/2 + x p(x^2) / q(x^2) within [-5.2, 5.2], a minimax quotient of polynomials; beyond, it is 0 or 1. */
+/* GELU in its erf form: x times the normal distribution function of x, with an error of 3e-7 max(1, |x|). Within
+   [-5.2, 5.2] the function is 1/2 + x p(x^2) / q(x^2), a minimax quotient of polynomials; beyond, it is 0 or 1. */
 INLINE vec gelu(vec x) {
     vec clamped = vmin(splat(5.2f), vmax(splat(-5.2f), x));
     vec square = clamped * clamped;

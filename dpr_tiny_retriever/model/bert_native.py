@@ -210,12 +210,12 @@ def _fits(config: BertConfig, library: NativeLibrary) -> bool:
 def _check(name: str, array: object, dtype: type[np.generic], dimensions: int) -> None:
     """Refuse what C would misread."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        found = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(f"{name} is of type {found}; expected a numpy array of {np.dtype(dtype)}")
+        found = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"of type {type(array).__name__}"
+        raise TypeError(f"{name} is {found}; expected a numpy array of {np.dtype(dtype)}")
     if array.ndim != dimensions or not (array.flags.c_contiguous and array.flags.aligned):
         raise ValueError(
-            f"{name} has shape {array.shape} and strides {array.strides}; expected {dimensions} dimensions in "
-            "contiguous, aligned memory: numpy.ascontiguousarray(...)"
+            f"{name} has shape {array.shape} and strides {array.strides}; expected ndim {dimensions}, contiguous and "
+            "aligned, as numpy.ascontiguousarray makes it"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 #: As setup.py names them, the fastest first.
 BUILDS = ("avx512", "avx2", "base")
-#: The layout of the two structures below, counted up here and in bert.c whenever a field changes.
+#: The version of the two structures below: increment it here and in bert.c whenever a field changes.
 LAYOUT = 1
 
 #: By what dpr_build() calls an instruction set.
@@ -79,7 +79,7 @@ class NativeLibrary(NamedTuple):
     encode: Callable[..., int]  # dpr_encode of bert.c
     instruction_set: str  # "AVX-512", "AVX2", "NEON" or "baseline"
     lanes: int  # floats in one of its vectors
-    cpu_lanes: int  # floats in the widest vectors that this processor and the builds for it know
+    cpu_lanes: int  # floats in the widest vectors of this processor, of those that there are builds for
 
     @property
     def panel(self) -> int:
@@ -103,7 +103,7 @@ def unavailable_builds() -> Mapping[str, str]:
 
 
 def cpu_simd_width() -> int:
-    """Floats in the widest vectors that this processor and the builds for it know; 0 where there is no build."""
+    """Floats in the widest vectors of this processor, of those that there are builds for; 0 if there is no build."""
     return max((library.cpu_lanes for library in native_libraries().values()), default=0)
 
 

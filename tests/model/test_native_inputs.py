@@ -57,17 +57,17 @@ def test_another_number_of_ids_than_the_lengths_say_is_refused(
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (lambda array: array.astype(np.int64), TypeError, "is of type int64 array; expected a numpy array of int32"),
-        (lambda array: array.astype(">i4"), TypeError, "is of type >i4 array; expected a numpy array of int32"),
+        (lambda array: array.astype(np.int64), TypeError, "is an array of int64; expected a numpy array of int32"),
+        (lambda array: array.astype(">i4"), TypeError, "is an array of >i4; expected a numpy array of int32"),
         (
             lambda array: array.astype(np.float32),
             TypeError,
-            "is of type float32 array; expected a numpy array of int32",
+            "is an array of float32; expected a numpy array of int32",
         ),
         (lambda array: array.tolist(), TypeError, "is of type list; expected a numpy array of int32"),
-        (lambda array: array[::2], ValueError, r"and strides \(8,\); expected 1 dimensions in contiguous, aligned mem"),
-        (lambda array: array[None], ValueError, "expected 1 dimensions in contiguous, aligned memory"),
-        (lambda array: np.frombuffer(b"." + array.tobytes(), np.int32, offset=1), ValueError, "aligned memory"),
+        (lambda array: array[::2], ValueError, r"and strides \(8,\); expected ndim 1, contiguous and aligned"),
+        (lambda array: array[None], ValueError, "expected ndim 1, contiguous and aligned"),
+        (lambda array: np.frombuffer(b"." + array.tobytes(), np.int32, offset=1), ValueError, "contiguous and aligned"),
     ],
 )
 def test_tokens_that_c_would_misread_are_refused(
@@ -92,7 +92,7 @@ def test_a_segment_start_is_needed_for_every_text(small: tuple[BertConfig, BertW
         (
             np.zeros((2, 128), np.float64),
             TypeError,
-            "vectors is of type float64 array; expected a numpy array of float32",
+            "vectors is an array of float64; expected a numpy array of float32",
         ),
         (
             np.zeros((3, 128), np.float32),
@@ -104,9 +104,9 @@ def test_a_segment_start_is_needed_for_every_text(small: tuple[BertConfig, BertW
             ValueError,
             r"vectors has shape \(2, 127\) and is writable; expected shape \(2, 12",
         ),
-        (np.zeros(256, np.float32), ValueError, "expected 2 dimensions in contiguous, aligned memory"),
-        (np.zeros((2, 256), np.float32)[:, ::2], ValueError, "expected 2 dimensions in contiguous, aligned memory"),
-        (np.zeros((128, 2), np.float32).T, ValueError, "expected 2 dimensions in contiguous, aligned memory"),
+        (np.zeros(256, np.float32), ValueError, "expected ndim 2, contiguous and aligned"),
+        (np.zeros((2, 256), np.float32)[:, ::2], ValueError, "expected ndim 2, contiguous and aligned"),
+        (np.zeros((128, 2), np.float32).T, ValueError, "expected ndim 2, contiguous and aligned"),
     ],
 )
 def test_an_output_that_c_would_miswrite_is_refused_and_left_alone(
