@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _CACHE_LINE = 16  # floats
+_INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 #: enum dpr_outcome of bert.c.
 _DONE, _OUT_OF_MEMORY, _INVALID_INPUT, _WRONG_SIZE = range(4)
 
@@ -68,9 +70,10 @@ class NativeBert:
         Raises TypeError for arrays of another dtype, ValueError for another shape, for memory that C cannot read or
         write in order, and for token ids or lengths that the model does not have.
         """
-        for name in ("ids", "lengths", "segment_starts"):
-            _check(f"tokens.{name}", getattr(tokens, name), np.int32, 1)
-        _check("vectors", vectors, np.float32, 2)
+        _check("tokens.ids", tokens.ids, _INT32, 1)
+        _check("tokens.lengths", tokens.lengths, _INT32, 1)
+        _check("tokens.segment_starts", tokens.segment_starts, _INT32, 1)
+        _check("vectors", vectors, _FLOAT32, 2)
         expected = (len(tokens.lengths), self._bert.vector_size)
         if vectors.shape != expected or not vectors.flags.writeable:
             access = "writable" if vectors.flags.writeable else "read-only"
@@ -207,14 +210,14 @@ def _fits(config: BertConfig, library: NativeLibrary) -> bool:
     return head_rest == 0 and config.intermediate_size % library.panel == 0
 
 
-def _check(name: str, array: object, dtype: type[np.generic], dimensions: int) -> None:
+def _check(name: str, array: object, dtype: np.dtype[Any], ndim: int) -> None:
     """Refuse what C would misread."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         found = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"of type {type(array).__name__}"
-        raise TypeError(f"{name} is {found}; expected a numpy array of {np.dtype(dtype)}")
-    if array.ndim != dimensions or not (array.flags.c_contiguous and array.flags.aligned):
+        raise TypeError(f"{name} is {found}; expected a numpy array of {dtype}")
+    if array.ndim != ndim or not (array.flags.c_contiguous and array.flags.aligned):
         raise ValueError(
-            f"{name} has shape {array.shape} and strides {array.strides}; expected ndim {dimensions}, contiguous and "
+            f"{name} has shape {array.shape} and strides {array.strides}; expected ndim {ndim}, contiguous and "
             "aligned, as numpy.ascontiguousarray makes it"
         )
 
