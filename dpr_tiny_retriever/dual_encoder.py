@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
-from dpr_tiny_retriever.encoder import Encoder, absolute_model, load_encoders
+from dpr_tiny_retriever.checkpoints.hub import absolute_model
+from dpr_tiny_retriever.encoder import Encoder, load_encoders
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
 from dpr_tiny_retriever.passage import PassageLike, as_queries
 from dpr_tiny_retriever.types import Model, Similarity, Vectors

@@ -17,7 +17,7 @@ import numpy as np
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoints, write_checkpoint
-from dpr_tiny_retriever.checkpoints.hub import local_folder, resolve
+from dpr_tiny_retriever.checkpoints.hub import absolute_model, resolve
 from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
@@ -298,11 +298,3 @@ def _checked_length(max_length: int, config: BertConfig) -> int:
 def _is_whole(number: object) -> bool:
     """Whether this is a whole number, numpy's own included; True and False are none."""
     return isinstance(number, Integral) and not isinstance(number, bool)
-
-
-def absolute_model(model: Model) -> str | None:
-    """A folder by a path that still names it from another working directory; anything else as it is."""
-    if model is None:
-        return None
-    folder = local_folder(model)
-    return str(model) if folder is None else str(folder.absolute())

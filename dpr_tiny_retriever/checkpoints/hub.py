@@ -10,7 +10,7 @@ from pathlib import Path
 from dpr_tiny_retriever.checkpoints.modules import MODULES_FILE
 from dpr_tiny_retriever.checkpoints.presets import PRESETS, Preset, preset_of
 from dpr_tiny_retriever.errors import ModelNotFoundError
-from dpr_tiny_retriever.types import Pooling, Side
+from dpr_tiny_retriever.types import Model, Pooling, Side
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 
@@ -90,6 +90,14 @@ def local_folder(model: str | os.PathLike[str]) -> Path | None:
     if exists:
         raise ModelNotFoundError(f"{directory} is a file; expected the folder that holds config.json and the weights")
     return None
+
+
+def absolute_model(model: Model) -> str | None:
+    """A folder by a path that still names it from another working directory; anything else as it is."""
+    if model is None:
+        return None
+    folder = local_folder(model)
+    return str(model) if folder is None else str(folder.absolute())
 
 
 def clean_token(token: str | bool | None) -> str | bool | None:

@@ -168,7 +168,7 @@ def _serve(
 @contextmanager
 def _index_path(path: Path | None, key: str, model: str | None) -> Iterator[Path]:
     """Where the index is: as named, or in the user's cache, or for this run only where the cache cannot be had."""
-    from dpr_tiny_retriever.encoder import absolute_model
+    from dpr_tiny_retriever.checkpoints.hub import absolute_model
 
     if path is not None:
         yield path.expanduser()
