@@ -106,8 +106,9 @@ def sanitize(session: nox.Session) -> None:
     # Python is not compiled with the sanitizers, so their runtime has to be there before it; and Python leaks.
     compiler = os.environ.get("CC", "cc")
     runtime = session.run(compiler, "-print-file-name=libasan.so", external=True, silent=True)
-    environment = {"LD_PRELOAD": str(runtime).strip(), "ASAN_OPTIONS": "detect_leaks=0"}
-    session.run("pytest", "--session=sanitize", *session.posargs, env=environment)
+    environment = {"LD_PRELOAD": str(runtime).strip(), "ASAN_OPTIONS": "detect_leaks=0", "CFLAGS": flags}
+    # A sanitizer writes its report to the process's standard error and ends it: pytest must not capture that.
+    session.run("pytest", "--session=sanitize", "--capture=sys", *session.posargs, env=environment)
 
 
 @nox.session

@@ -13,7 +13,7 @@ from model_folders import write_pair
 from training_data import records
 
 from dpr_tiny_retriever import DualEncoder, Encoder
-from dpr_tiny_retriever.model.bert_native import available_builds
+from dpr_tiny_retriever.model.native_library import available_builds
 from dpr_tiny_retriever.model.tensorflow_backend import tensorflow_is_installed
 
 # Laws are checked, not times: a busy machine must not fail a test.

@@ -9,9 +9,10 @@ import numpy as np
 from model_folders import bert_arrays, bert_record, write_model
 
 from dpr_tiny_retriever import Encoder
-from dpr_tiny_retriever.model.bert_native import NativeBert, available_builds
+from dpr_tiny_retriever.model.bert_native import NativeBert
 from dpr_tiny_retriever.model.bert_numpy import NumpyBert
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
+from dpr_tiny_retriever.model.native_library import available_builds
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.types import Vectors
 

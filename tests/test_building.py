@@ -44,7 +44,9 @@ def native_files(wheel: Path) -> set[str]:
 
 
 def what_is_used(folder: Path) -> str:
-    script = "from dpr_tiny_retriever.model.bert_native import *; print(available_builds(), dict(unavailable_builds()))"
+    script = (
+        "from dpr_tiny_retriever.model.native_library import *; print(available_builds(), dict(unavailable_builds()))"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout
 

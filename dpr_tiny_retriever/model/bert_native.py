@@ -20,23 +20,11 @@ from dpr_tiny_retriever.model.native_library import (
     BertStruct,
     LayerStruct,
     NativeLibrary,
-    available_builds,
-    cpu_simd_width,
     native_libraries,
     unavailable_builds,
 )
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.types import Array, Vectors
-
-__all__ = [
-    "NativeBert",
-    "available_builds",
-    "cpu_simd_width",
-    "fitting_builds",
-    "preferred_over_numpy",
-    "unavailable_builds",
-    "unsupported",
-]
 
 _CACHE_LINE = 16  # floats
 _INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)

@@ -102,11 +102,6 @@ def unavailable_builds() -> Mapping[str, str]:
     return _load()[1]
 
 
-def cpu_simd_width() -> int:
-    """Floats in the widest vectors of this processor, of those that there are builds for; 0 if there is no build."""
-    return max((library.cpu_lanes for library in native_libraries().values()), default=0)
-
-
 @functools.cache
 def _load() -> tuple[Mapping[str, NativeLibrary], Mapping[str, str]]:
     folder = Path(__file__).parents[1] / "_native"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dpr_tiny_retriever import DualEncoder, Encoder, MissingExtraError
-from dpr_tiny_retriever.model.bert_native import available_builds
+from dpr_tiny_retriever.model.native_library import available_builds
 
 pytestmark = pytest.mark.also_modern
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from dpr_tiny_retriever.model.config import Activation
 
+pytestmark = pytest.mark.also_sanitize
+
 Floats = NDArray[np.float32]
 
 

@@ -88,7 +88,7 @@ def test_a_library_of_another_layout_is_not_used_and_named(tmp_path: Path) -> No
     assert current in source.read_text(encoding="utf-8")
     source.write_text(source.read_text(encoding="utf-8").replace(current, '#define LAYOUT "0"'), encoding="utf-8")
     compile_library(source, package / "_native" / "libbert_base.so", "base")
-    script = "from dpr_tiny_retriever.model.bert_native import *; print(available_builds(), unavailable_builds())"
+    script = "from dpr_tiny_retriever.model.native_library import *; print(available_builds(), unavailable_builds())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.startswith("() ")
     assert re.search(
