@@ -92,7 +92,7 @@ def test_weights_matter_everywhere(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("backend")
 def test_a_model_of_one_segment_takes_titles(tmp_path: Path, texts: list[tuple[str, str]]) -> None:
-    record = bert_record(width=32, type_vocab_size=1)
+    record = bert_record(width=64, type_vocab_size=1)
     arrays = bert_arrays(record)
     vectors = Encoder.from_pretrained(write_model(tmp_path, record, arrays), side="passage", max_length=64).encode(
         texts
