@@ -19,7 +19,19 @@ from pydoc_data.topics import topics
 import numpy as np
 
 from dpr_tiny_retriever import DualEncoder, Passage
-from dpr_tiny_retriever.training import NewModel, Settings, new_pair, train
+from dpr_tiny_retriever.training import (
+    Batches,
+    Contrastive,
+    Losses,
+    NewModel,
+    Optimizer,
+    Regularization,
+    Schedule,
+    Settings,
+    TrainingData,
+    new_pair,
+    train,
+)
 
 PASSAGES = 400
 WORDS_OF_A_QUESTION = 6
@@ -38,20 +50,17 @@ def main(tokenizer_from: str | None = None) -> float:
             for passage in passages * 20:
                 record = {"question": question(passage, rng), "title": passage.title, "text": passage.text}
                 file.write(json.dumps(record) + "\n")
-        new = NewModel(tokenizer_from, layers=2, width=64, heads=2, words="random")
+        start = new_pair(NewModel(tokenizer_from=tokenizer_from, layers=2, width=64, heads=2, word_embeddings="random"))
         settings = Settings(
-            steps=250,
-            batch_size=64,
-            hard_negatives=0,
-            learning_rate=0.01,
-            dropout=0.0,
-            max_query_length=24,
-            max_passage_length=64,
-            symmetric=True,
+            schedule=Schedule(steps=250),
+            optimizer=Optimizer(learning_rate=0.01),
+            batches=Batches(size=64, hard_negatives=0, max_query_length=24, max_passage_length=64),
+            regularization=Regularization(dropout=0.0),
+            losses=Losses(contrastive=Contrastive(symmetric=True)),
         )
-        train([data], output, start=new, settings=settings)
+        train(TrainingData([data]), output, start=start, settings=settings)
         trained = DualEncoder.from_pretrained(output)
-        before, after = (hit_rate(pair, passages, asked) for pair in (new_pair(new), trained))
+        before, after = (hit_rate(pair, passages, asked) for pair in (start, trained))
     print(
         f"{len(asked)} held-out questions, {len(passages)} passages: hit@1 {before:.3f} untrained, {after:.3f} trained"
     )

@@ -1,6 +1,6 @@
 """Write a trained pair whose two sides are one encoder as the single folder that ships: half precision on disk.
 
-python recipes/bundle.py PAIR dpr_tiny_retriever/models
+python recipes/bundle.py PAIR dpr_tiny_retriever/bundled
 """
 
 from __future__ import annotations

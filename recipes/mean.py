@@ -12,9 +12,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from dpr_tiny_retriever import DualEncoder, Encoder
+from dpr_tiny_retriever.model.tree import tree_leaves, tree_map
 
 
 def main() -> None:
@@ -34,10 +34,9 @@ def main() -> None:
     def mean(*arrays: np.ndarray) -> np.ndarray:
         return sum(share * array for share, array in zip(shares, arrays, strict=True)).astype(np.float32)
 
-    weights = tf.nest.map_structure(
-        lambda *arrays: None if arrays[0] is None else mean(*arrays),
-        *(pair.passage_encoder.weights for pair in pairs),
-    )
+    leaves = [tree_leaves(pair.passage_encoder.weights) for pair in pairs]
+    means = iter([mean(*arrays) for arrays in zip(*leaves, strict=True)])
+    weights = tree_map(lambda _: next(means), pairs[0].passage_encoder.weights)
     first = pairs[0].passage_encoder
     passages = Encoder(first.config, weights, first.tokenizer, max_length=first.max_length, similarity=first.similarity)
     queries = passages.with_max_length(pairs[0].query_encoder.max_length)

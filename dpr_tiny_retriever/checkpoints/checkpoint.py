@@ -168,7 +168,7 @@ def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, nor
             raise CheckpointError(f"{path}: {name} is {record[name]!r}; expected {expected}")
 
     for name in stated.keys() - {"hidden_act", "layer_norm_eps"}:
-        value, least = record[name], 0 if name == "projection_dim" else 1
+        value, least = record[name], 0 if name in ("projection_dim", "num_hidden_layers") else 1
         expect(name, type(value) is int and value >= least, f"a whole number of at least {least}")
     eps: Any = record.get("layer_norm_eps")
     expect("layer_norm_eps", type(eps) in (int, float) and 0 <= eps < 1, "a number of at least 0 and below 1")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dpr_tiny_retriever.types import BackendName
+
 
 def mine(
     data: Annotated[list[Path], typer.Argument(help="Questions and passages: DPR JSON, JSON lines or BEIR.")],
@@ -27,15 +29,17 @@ def mine(
     exclude_answers: Annotated[bool, typer.Option(help="Leave out passages that hold an answer.")] = True,
     keep: Annotated[bool, typer.Option(help="Keep the hard negatives that the data has.")] = False,
     split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
+    backend: Annotated[BackendName, typer.Option(help="What runs the model.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads of the model (as many as there are processors).")] = None,
 ) -> None:
     """Find hard negatives for questions, and write them as DPR JSON."""
     from dpr_tiny_retriever import DualEncoder
-    from dpr_tiny_retriever.data.examples import Broken, read_examples, write_examples
+    from dpr_tiny_retriever.data.examples import SkippedRecords, read_examples, write_examples
     from dpr_tiny_retriever.retrieval.hard_negatives import Mining, mine_bm25, mine_dense, read_corpus
 
-    broken = Broken()
+    skipped = SkippedRecords()
     mining = Mining((first_rank, last_rank), count, margin, exclude_answers, keep)
-    examples = [example for path in data for example in read_examples(path, split=split, broken=broken)]
+    examples = [example for path in data for example in read_examples(path, split=split, skipped=skipped)]
     passages = (
         read_corpus(corpus)
         if corpus
@@ -44,7 +48,8 @@ def mine(
     if model is None:
         mined = mine_bm25(examples, passages, mining)
     else:
-        pair = DualEncoder.from_pretrained(None if model == "bundled" else model)
+        name = None if model == "bundled" else model
+        pair = DualEncoder.from_pretrained(name, backend=backend, threads=threads)
         mined = mine_dense(examples, passages, pair, mining)
     written = write_examples(output, mined)
-    typer.echo(f"{output}: {written} questions, {broken.count} records left out")
+    typer.echo(f"{output}: {written} questions, {skipped.count} records skipped")

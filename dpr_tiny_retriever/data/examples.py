@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dpr_tiny_retriever.atomic_files import replaced_file
-from dpr_tiny_retriever.data.datasets import ANSWERS, HARD_NEGATIVES, POSITIVES, QUESTION, read_beir
+from dpr_tiny_retriever.data.beir import read_beir
+from dpr_tiny_retriever.data.dpr_json import ANSWERS, HARD_NEGATIVES, POSITIVES, QUESTION
 from dpr_tiny_retriever.data.records import DataError, Place, read_records, text_field
 from dpr_tiny_retriever.passage import Passage, refuse_surrogates
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = 20  # broken records logged one by one; the others are counted
+_LOGGED = 20  # skipped records that are logged one by one
 
 
 @dataclass(frozen=True)
@@ -40,36 +41,37 @@ class Example:
 
 
 @dataclass
-class Broken:
-    """Records that could not be used: each is logged with its file and line, left out, and counted."""
+class SkippedRecords:
+    """Records that could not be used: each is logged with its file and line, and counted."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
 
-    def __call__(self, error: DataError) -> None:
+    def add(self, error: DataError) -> None:
+        """Count a record that could not be used, and log it if it is one of the first."""
         self.count += 1
-        if self.count <= _SHOWN:
+        if self.count <= _LOGGED:
             self.first.append(str(error))
-            logger.warning("left out: %s", error)
+            logger.warning("skipped: %s", error)
 
 
-def read_examples(data: Path, *, split: str = "train", broken: Broken | None = None) -> Iterator[Example]:
+def read_examples(data: Path, *, split: str = "train", skipped: SkippedRecords | None = None) -> Iterator[Example]:
     """Yield the examples of a DPR JSON file, JSON lines (plain or .gz), or a BEIR folder's qrels/SPLIT.tsv.
 
     A record is a question with positive_ctxs and, optionally, hard_negative_ctxs and answers, under any of the names
     that Haystack reads; or a question with the title and text of one passage. Raises DataError with file and line for
-    a record that cannot be used, or hands it to broken and goes on; a file that breaks off is always an error.
+    a record that cannot be used, or adds it to skipped and goes on; a file that breaks off is always an error.
     """
     if data.is_dir():
         yield from _beir_examples(data, split)
         return
-    for place, record in read_records(data, broken):
+    for place, record in read_records(data, skipped.add if skipped is not None else None):
         try:
             example = _example(record, place)
         except DataError as error:
-            if broken is None:
+            if skipped is None:
                 raise
-            broken(error)
+            skipped.add(error)
             continue
         yield example
 

@@ -38,21 +38,21 @@ class DataError(ValueError):
         super().__init__(f"{where}: {problem}")
 
 
-def read_records(path: Path, broken: Callable[[DataError], None] | None = None) -> Iterator[tuple[Place, Record]]:
+def read_records(path: Path, on_error: Callable[[DataError], None] | None = None) -> Iterator[tuple[Place, Record]]:
     """Yield the objects of a JSON array or of JSON lines, one at a time; any size takes a few megabytes.
 
-    Raises DataError with the line where the JSON is broken, or where something else than an object stands; with
-    broken, such a line or object is handed to it and left out. An array whose JSON breaks off is always an error.
+    Raises DataError with the line of broken JSON, or of something else than an object. With on_error, such a line or
+    object is skipped, and its error handed to on_error; an array whose JSON breaks off is always an error.
     """
-    items = _array_items(path) if _first_character(path) == "[" else _line_items(path, broken)
+    items = _array_items(path) if _first_character(path) == "[" else _line_items(path, on_error)
     for place, item in items:
         if isinstance(item, dict):
             yield place, item
             continue
         error = DataError(place, f"found {_shown(item)}; expected a JSON object")
-        if broken is None:
+        if on_error is None:
             raise error
-        broken(error)
+        on_error(error)
 
 
 def read_rows(path: Path) -> Iterator[tuple[Place, list[str]]]:
@@ -127,16 +127,16 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
 
 
-def _line_items(path: Path, broken: Callable[[DataError], None] | None) -> Iterator[tuple[Place, object]]:
+def _line_items(path: Path, on_error: Callable[[DataError], None] | None) -> Iterator[tuple[Place, object]]:
     for number, text in _lines(path):
         if text.strip():
             try:
                 item = json.loads(text)
             except ValueError as error:
-                found = DataError(Place(path, number), f"broken JSON ({error}); expected one object a line")
-                if broken is None:
-                    raise found from error
-                broken(found)
+                problem = DataError(Place(path, number), f"broken JSON ({error}); expected one object a line")
+                if on_error is None:
+                    raise problem from error
+                on_error(problem)
                 continue
             yield Place(path, number), item
 

@@ -11,7 +11,8 @@ from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.answer_matching import has_answer
-    from dpr_tiny_retriever.data.datasets import Dataset, load_dataset
+    from dpr_tiny_retriever.data.dataset import Dataset
+    from dpr_tiny_retriever.data.load_dataset import load_dataset
     from dpr_tiny_retriever.data.passage_store import PassageStore
     from dpr_tiny_retriever.data.records import DataError
     from dpr_tiny_retriever.evaluation.failures import Failure, worst_queries
@@ -32,7 +33,8 @@ __getattr__, __dir__ = lazy_exports(
         "retrieval.embedding_cache": ("EmbeddingCache",),
         "evaluation.model_index": ("write_card",),
         "data.passage_store": ("PassageStore",),
-        "data.datasets": ("Dataset", "load_dataset"),
+        "data.dataset": ("Dataset",),
+        "data.load_dataset": ("load_dataset",),
         "evaluation.measures": ("measure",),
         "evaluation.plot": ("write_plot",),
         "data.records": ("DataError",),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dpr_tiny_retriever.data.answer_matching import has_answer
-from dpr_tiny_retriever.data.datasets import Dataset
+from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.evaluation.run import Evaluation, Result
 
 _SNIPPET_CHARS = 160

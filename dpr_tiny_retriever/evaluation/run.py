@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.answer_matching import has_answer
-from dpr_tiny_retriever.data.datasets import Dataset
+from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.records import DataError
 from dpr_tiny_retriever.evaluation.fused_rankings import blend_scores, fuse_by_rank
 from dpr_tiny_retriever.evaluation.measures import KS, first_ranks, measure, measure_first

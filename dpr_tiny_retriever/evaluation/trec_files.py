@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dpr_tiny_retriever.atomic_files import replaced_file
-from dpr_tiny_retriever.data.datasets import Dataset
+from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.evaluation.run import Evaluation, Result
 from dpr_tiny_retriever.types import Array
 

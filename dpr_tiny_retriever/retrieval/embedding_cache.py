@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.passage_store import PassageStore, UniquePassages, blocks
@@ -37,23 +39,24 @@ class EmbeddingCache:
     With no folder nothing is kept. A folder that cannot be written to costs a warning, not the vectors.
     """
 
-    def __init__(self, directory: Path | None, *, shard_size: int = SHARD_SIZE) -> None:
+    def __init__(
+        self, directory: Path | None, *, shard_size: int = SHARD_SIZE, dtype: type[np.floating] = np.float32
+    ) -> None:
+        """dtype is that of the vectors, kept and returned: np.float16 takes half the space."""
         self.directory = directory
         self.shard_size = shard_size
+        self.dtype = np.dtype(dtype)
         self._is_writable = True
 
     def queries(self, encoder: DualEncoder, queries: list[str], *, batch_size: int | None = None) -> Vectors:
         """Return the vectors [q, dim] of the queries."""
         folder = self._folder(encoder.query_encoder)
-        vectors = np.empty((len(queries), encoder.embedding_dim), np.float32)
+        vectors = np.empty((len(queries), encoder.embedding_dim), self.dtype)
         for part in blocks(len(queries), self.shard_size):
             content = "\0".join(f"{len(query)} {query}" for query in queries[part]).encode()
-            vectors[part] = self._load_or_encode(
-                folder,
-                "query-" + hashlib.blake2b(content, digest_size=16).hexdigest(),
-                (part.stop - part.start, encoder.embedding_dim),
-                partial(encoder.encode_queries, queries[part], batch_size=batch_size, show_progress=False),
-            )
+            encode = partial(encoder.encode_queries, queries[part], batch_size=batch_size, show_progress=False)
+            name = "query-" + hashlib.blake2b(content, digest_size=16).hexdigest()
+            vectors[part] = self._load_or_encode(folder, name, vectors[part].shape, encode)
         return vectors
 
     def passages(
@@ -67,21 +70,27 @@ class EmbeddingCache:
     ) -> Vectors:
         """Return the vectors [u, dim] of the unique passages of a corpus."""
         folder = self._folder(encoder.passage_encoder)
-        vectors = np.empty((len(unique.first), encoder.embedding_dim), np.float32)
+        vectors = np.empty((len(unique.first), encoder.embedding_dim), self.dtype)
         with progress_bar(total=len(vectors), unit=" passages", show_progress=show_progress) as progress:
             for part in _shards(unique, corpus.parts(), self.shard_size):
                 rows = unique.first[part]
-                vectors[part] = self._load_or_encode(
-                    folder,
-                    "passage-" + corpus.digest(rows),
-                    (len(rows), encoder.embedding_dim),
-                    partial(
-                        encoder.encode_passages,
-                        corpus.passages(rows),
-                        batch_size=batch_size,
-                        show_progress=False,
-                    ),
-                )
+                texts = corpus.passages(rows)
+                encode = partial(encoder.encode_passages, texts, batch_size=batch_size, show_progress=False)
+                name = "passage-" + corpus.digest(rows)
+                vectors[part] = self._load_or_encode(folder, name, vectors[part].shape, encode)
+                progress.update(len(rows))
+        return vectors
+
+    def texts(self, encoder: Encoder, texts: PassageStore, *, label: str) -> NDArray[np.floating]:
+        """Return the vectors [n, dim] of all rows of a store by one side of a pair, mapped from a temporary file."""
+        folder = self._folder(encoder)
+        vectors = _temporary_array((len(texts), encoder.embedding_dim), self.dtype)
+        with progress_bar(total=len(texts), unit=" texts", show_progress=None, description=label) as progress:
+            for part in blocks(len(texts), self.shard_size):
+                rows = np.arange(part.start, part.stop)
+                encode = partial(encoder.encode, texts.passages(rows), show_progress=False)
+                name = "passage-" + texts.digest(rows)
+                vectors[part] = self._load_or_encode(folder, name, vectors[part].shape, encode)
                 progress.update(len(rows))
         return vectors
 
@@ -89,18 +98,18 @@ class EmbeddingCache:
         return None if self.directory is None else self.directory / encoder.fingerprint()
 
     def _load_or_encode(
-        self, folder: Path | None, name: str, shape: tuple[int, int], encode: Callable[[], Vectors]
-    ) -> Vectors:
+        self, folder: Path | None, name: str, shape: tuple[int, ...], encode: Callable[[], Vectors]
+    ) -> NDArray[np.floating]:
         if folder is None:
-            return encode()
-        path = folder / f"{name}.npy"
+            return encode().astype(self.dtype)
+        path = folder / f"{name}{'' if self.dtype == np.float32 else f'-{self.dtype.name}'}.npy"
         try:
-            vectors: Vectors = np.load(path, allow_pickle=False)
-            if vectors.shape == shape and vectors.dtype == np.float32:
+            vectors: NDArray[np.floating] = np.load(path, allow_pickle=False)
+            if vectors.shape == shape and vectors.dtype == self.dtype:
                 return vectors
         except (OSError, ValueError, EOFError):
             pass  # missing, or damaged by something else: encoded again below
-        vectors = encode()
+        vectors = encode().astype(self.dtype)
         if self._is_writable:
             try:
                 with replaced_file(path) as part, part.open("wb") as file:
@@ -109,6 +118,13 @@ class EmbeddingCache:
                 self._is_writable = False
                 logger.warning("embeddings are not cached in %s: %s", self.directory, error)
         return vectors
+
+
+def _temporary_array(shape: tuple[int, int], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _shards(unique: UniquePassages, part_starts: list[int], size: int) -> Iterator[slice]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.answer_matching import answer_tokens, has_answer
-from dpr_tiny_retriever.data.datasets import add_passages
 from dpr_tiny_retriever.data.examples import Example
+from dpr_tiny_retriever.data.passage_files import add_passages
 from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, Retriever

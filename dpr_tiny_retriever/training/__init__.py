@@ -10,42 +10,72 @@ from typing import TYPE_CHECKING
 from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.data.examples import Broken, Example, read_examples, write_examples
+    from dpr_tiny_retriever.data.examples import Example, SkippedRecords, read_examples, write_examples
     from dpr_tiny_retriever.retrieval.hard_negatives import Mining, mine_bm25, mine_dense, read_corpus
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
-    from dpr_tiny_retriever.training.initialisation import NewModel, grow, load_start, new_pair
-    from dpr_tiny_retriever.training.settings import Settings
+    from dpr_tiny_retriever.training.initialisation import NewModel, add_layers, load_start, new_pair
+    from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, MarginMSE
+    from dpr_tiny_retriever.training.options import Extensions, RunOptions
+    from dpr_tiny_retriever.training.recipe import Stage, read_recipe, run_recipe
+    from dpr_tiny_retriever.training.settings import (
+        Batches,
+        Evaluation,
+        Losses,
+        Optimizer,
+        Regularization,
+        Schedule,
+        Settings,
+    )
     from dpr_tiny_retriever.training.trainer import Run, train
+    from dpr_tiny_retriever.training.training_data import TrainingData
 
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "data.examples": ("Broken", "Example", "read_examples", "write_examples"),
-        "training.distillation": ("Distillation", "Teacher"),
-        "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
-        "training.settings": ("Settings",),
-        "training.initialisation": ("NewModel", "grow", "load_start", "new_pair"),
-        "training.trainer": ("Run", "train"),
-    },
-    extra="train",
-)
+_HOMES = {
+    "data.examples": ("Example", "SkippedRecords", "read_examples", "write_examples"),
+    "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
+    "training.distillation": ("Distillation", "Teacher"),
+    "training.initialisation": ("NewModel", "add_layers", "load_start", "new_pair"),
+    "training.losses": ("Contrastive", "EmbeddingMatch", "KLDivergence", "MarginMSE"),
+    "training.options": ("Extensions", "RunOptions"),
+    "training.recipe": ("Stage", "read_recipe", "run_recipe"),
+    "training.settings": ("Batches", "Evaluation", "Losses", "Optimizer", "Regularization", "Schedule", "Settings"),
+    "training.trainer": ("Run", "train"),
+    "training.training_data": ("TrainingData",),
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES, extra="train")
 
 __all__ = [
-    "Broken",
+    "Batches",
+    "Contrastive",
     "Distillation",
+    "EmbeddingMatch",
+    "Evaluation",
     "Example",
+    "Extensions",
+    "KLDivergence",
+    "Losses",
+    "MarginMSE",
     "Mining",
     "NewModel",
+    "Optimizer",
+    "Regularization",
     "Run",
+    "RunOptions",
+    "Schedule",
     "Settings",
+    "SkippedRecords",
+    "Stage",
     "Teacher",
-    "grow",
+    "TrainingData",
+    "add_layers",
     "load_start",
     "mine_bm25",
     "mine_dense",
     "new_pair",
     "read_corpus",
     "read_examples",
+    "read_recipe",
+    "run_recipe",
     "train",
     "write_examples",
 ]

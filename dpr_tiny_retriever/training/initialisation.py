@@ -3,68 +3,69 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.encoder import Encoder
-from dpr_tiny_retriever.model.batching import TokenBatch
-from dpr_tiny_retriever.model.bert_tensorflow import forward
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm
-from dpr_tiny_retriever.types import Array, Model, Pooling, Vectors
+from dpr_tiny_retriever.training.validated import Count, CountOrZero, Validated
+from dpr_tiny_retriever.types import Array, Model, Pooling
 
-Words = Literal["random", "table", "vectors"]
-
-_SPREAD = 0.1  # standard deviation of a word's numbers
-_TOKENS_AT_ONCE = 2048
+_SPREAD = 0.1  # standard deviation of a word's embedding
 
 
-@dataclass(frozen=True)
-class NewModel:
+class NewModel(Validated, frozen=True, kw_only=True):
     """The shape of a model without training, and where its word embeddings come from.
 
-    tokenizer_from is a model whose vocabulary it has. words: "random"; "table": the principal components of that
-    model's word embeddings; "vectors": what that model makes of each word piece alone, in the teacher's components,
-    so that a bag of words already ranks somewhat.
+    tokenizer_from is a model whose vocabulary it has, None the bundled pair. word_embeddings: "random", or "table": the
+    principal components of that model's word embeddings. Without layers it is a bag of words.
     """
 
-    tokenizer_from: Model
-    layers: int = 2
-    width: int = 128
-    heads: int = 2
-    words: Words = "table"
+    tokenizer_from: str | None
+    layers: CountOrZero = 2
+    width: Count = 128
+    heads: Annotated[int, Meta(ge=1)] = 2
+    word_embeddings: Literal["random", "table"] = "table"
     pooling: Pooling = "mean"
     normalize: bool = True
 
     def __post_init__(self) -> None:
-        if self.layers < 0 or self.width < 1 or self.heads < 1 or self.width % self.heads:
-            raise ValueError(
-                f"found {self.layers} layers, width {self.width}, {self.heads} heads; expected 0 layers or more, "
-                "and a width that the heads divide"
-            )
-        if self.words not in get_args(Words):
-            raise ValueError(f"words is {self.words!r}; expected {', '.join(get_args(Words))}")
-        if self.pooling not in get_args(Pooling):
-            raise ValueError(f"pooling is {self.pooling!r}; expected {', '.join(get_args(Pooling))}")
+        super().__post_init__()
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}; expected one")
 
 
-def load_start(model: Model, *, layers: int | None = None) -> DualEncoder:
-    """Load a checkpoint or pair to train on; with more layers than it has, put new ones on top."""
+def load_start(model: Model = None, *, layers: int | None = None, tied: bool | None = None) -> DualEncoder:
+    """Load a checkpoint or pair to train on.
+
+    layers puts new ones on top of those that it has. tied True takes the query side for both sides, False makes two
+    encoders of one; None leaves them as they are.
+    """
     pair = DualEncoder.from_pretrained(model)
-    if layers is None:
-        return pair
-    query = grow(pair.query_encoder, layers)
-    if pair.query_encoder.weights is not pair.passage_encoder.weights:
-        return DualEncoder(query, grow(pair.passage_encoder, layers))
-    passage = query.with_max_length(pair.passage_encoder.max_length)
-    passage.tokenizer = pair.passage_encoder.tokenizer  # which has the prompt of its side
+    query, passage = pair.query_encoder, pair.passage_encoder
+    tied = is_tied(pair) if tied is None else tied
+    if layers is not None:
+        query, passage = add_layers(query, layers), add_layers(passage, layers)
+    if tied:
+        passage = with_weights(passage, query.weights, config=query.config)  # which keeps its tokenizer's prompt
+    elif passage.weights is query.weights:
+        passage = with_weights(passage, query.weights._replace())
     return DualEncoder(query, passage)
 
 
-def new_pair(new: NewModel, *, components: Vectors | None = None, seed: int = 0) -> DualEncoder:
-    """Make a model without training, one for both sides; components [t, width] are the teacher's, for "vectors"."""
+def is_tied(pair: DualEncoder) -> bool:
+    """Whether both sides of a pair are one encoder."""
+    return pair.query_encoder.weights is pair.passage_encoder.weights
+
+
+def new_pair(new: NewModel, *, seed: int = 0, word_embeddings: Array | None = None) -> DualEncoder:
+    """Make a model without training, one for both sides.
+
+    word_embeddings [vocab_size, width] take the place of those that it names.
+    """
     source = Encoder.from_pretrained(new.tokenizer_from, side="passage")
     config = BertConfig(
         vocab_size=source.config.vocab_size,
@@ -76,12 +77,11 @@ def new_pair(new: NewModel, *, components: Vectors | None = None, seed: int = 0)
         normalize=new.normalize,
     )
     rng = np.random.default_rng(seed)
-    words = _words(new, source, components, rng)
     embeddings = Embeddings(
-        word=words,
-        position=np.zeros((config.max_position_embeddings, new.width), np.float32),
-        segment=np.zeros((config.type_vocab_size, new.width), np.float32),
-        norm=_norm(new.width),
+        word=_word_embeddings(new, source, rng) if word_embeddings is None else word_embeddings,
+        position=_zeros(config.max_position_embeddings, new.width),
+        segment=_zeros(config.type_vocab_size, new.width),
+        norm=_unit_norm(new.width),
     )
     pooler = Dense(_normal(rng, new.width, new.width), _zeros(new.width)) if new.pooling == "pooler" else None
     encoder = Encoder(
@@ -91,88 +91,86 @@ def new_pair(new: NewModel, *, components: Vectors | None = None, seed: int = 0)
         max_length=config.max_position_embeddings,
         similarity="cosine" if new.normalize else "dot",
     )
-    encoder = grow(encoder, new.layers, seed=seed)
+    encoder = add_layers(encoder, new.layers, seed=seed)
     return DualEncoder(encoder, encoder)
 
 
-def grow(encoder: Encoder, layers: int, *, seed: int = 0) -> Encoder:
-    """The same encoder with new layers on top, up to so many, that pass on what they are given.
+def add_layers(encoder: Encoder, layers: int, *, seed: int = 0) -> Encoder:
+    """The same encoder with new layers on top, so that it has as many as layers says.
 
-    Their outputs begin at zero, and the scale and offset of the last normalisation move to the new last one: vectors
-    stay what they were, but for the normalisation in between where a scale is not 1.
+    A new layer passes on what it is given: its outputs begin at zero. The scale and offset of the last LayerNorm move
+    to the new last one. Vectors stay what they were, but for the LayerNorm in between where a scale is not 1.
     """
     config, weights = encoder.config, encoder.weights
     if layers < config.num_hidden_layers:
-        raise ValueError(f"the model has {config.num_hidden_layers} layers; expected to grow to as many or more")
+        raise ValueError(f"layers is {layers}, and the model has {config.num_hidden_layers}; expected as many or more")
     if layers == config.num_hidden_layers:
         return encoder
     rng = np.random.default_rng(seed)
-    below = [*weights.layers]
-    embeddings = weights.embeddings
+    below, embeddings = [*weights.layers], weights.embeddings
     if below:
-        last = below[-1].output_norm
-        below[-1] = below[-1]._replace(output_norm=_norm(config.hidden_size))
+        last_norm = below[-1].output_norm
+        below[-1] = below[-1]._replace(output_norm=_unit_norm(config.hidden_size))
     else:
-        last = embeddings.norm
-        embeddings = embeddings._replace(norm=_norm(config.hidden_size))
+        last_norm = embeddings.norm
+        embeddings = embeddings._replace(norm=_unit_norm(config.hidden_size))
     fresh = [_passing_layer(config, rng) for _ in range(layers - len(below))]
-    fresh[-1] = fresh[-1]._replace(output_norm=last)
+    fresh[-1] = fresh[-1]._replace(output_norm=last_norm)
+    deeper = weights._replace(embeddings=embeddings, layers=(*below, *fresh))
+    return with_weights(encoder, deeper, config=dataclasses.replace(config, num_hidden_layers=layers))
+
+
+def with_weights(
+    encoder: Encoder, weights: BertWeights, *, config: BertConfig | None = None, max_length: int | None = None
+) -> Encoder:
+    """An encoder like this one with other weights, and where they are given another configuration and length."""
+    config = config or encoder.config
     return Encoder(
-        dataclasses.replace(config, num_hidden_layers=layers),
-        weights._replace(embeddings=embeddings, layers=(*below, *fresh)),
+        config,
+        weights,
         encoder.tokenizer,
-        max_length=encoder.max_length,
+        max_length=min(max_length or encoder.max_length, config.max_position_embeddings),
         similarity=encoder.similarity,
     )
 
 
-def _passing_layer(config: BertConfig, rng: np.random.Generator) -> Layer:
-    width, wide = config.hidden_size, config.intermediate_size
-    return Layer(
-        query_key_value=Dense(_normal(rng, width, 3 * width), _zeros(3 * width)),
-        attention_output=Dense(_zeros(width, width), _zeros(width)),
-        attention_norm=_norm(width),
-        intermediate=Dense(_normal(rng, width, wide), _zeros(wide)),
-        output=Dense(_zeros(wide, width), _zeros(width)),
-        output_norm=_norm(width),
-    )
+def principal_words(wide: Array, width: int, *, components: Array | None = None) -> Array:
+    """Word embeddings [vocab_size, width] of wider ones, each with mean 0 and a spread of 0.1.
 
-
-def _words(new: NewModel, source: Encoder, components: Vectors | None, rng: np.random.Generator) -> Array:
-    """Word embeddings [vocab_size, width], each with mean 0 and a spread of 0.1."""
-    size = source.config.vocab_size
-    if new.words == "random":
-        return _SPREAD * rng.standard_normal((size, new.width)).astype(np.float32)
-    wide = np.asarray(source.weights.embeddings.word) if new.words == "table" else _token_vectors(source)
-    if wide.shape[1] < new.width:
-        raise ValueError(
-            f"words of {wide.shape[1]} numbers cannot make words of {new.width}; "
-            "expected a wider model, or words 'random'"
-        )
-    if new.words == "table" or components is None:
-        components = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, : new.width]
+    components [wide, width] are theirs unless others are given.
+    """
+    if components is None:
+        if wide.shape[1] < width:
+            raise ValueError(
+                f"word embeddings of {wide.shape[1]} numbers cannot make some of {width}; "
+                "expected a wider model, or random ones"
+            )
+        components = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :width]
     words: Array = wide @ components
     words = words - words.mean(axis=1, keepdims=True)
     spread = np.maximum(words.std(axis=1, keepdims=True), 1e-6)
     return np.ascontiguousarray(_SPREAD * words / spread, np.float32)
 
 
-def _token_vectors(source: Encoder) -> Array:
-    """The vector [vocab_size, t] of each word piece between the special tokens."""
-    size = source.config.vocab_size
-    tokenizer = source.tokenizer
-    columns = [np.full(size, tokenizer.cls_id), np.arange(size), np.full(size, tokenizer.sep_id)]
-    ids = np.stack(columns, axis=1).astype(np.int32)
-    full = np.full(_TOKENS_AT_ONCE, 3, np.int32)
-    parts = [
-        np.asarray(forward(source.weights, source.config, TokenBatch(part, full[: len(part)], full[: len(part)])))
-        for part in (ids[at : at + _TOKENS_AT_ONCE] for at in range(0, size, _TOKENS_AT_ONCE))
-    ]
-    vectors: Array = np.concatenate(parts)
-    return vectors
+def _word_embeddings(new: NewModel, source: Encoder, rng: np.random.Generator) -> Array:
+    if new.word_embeddings == "table":
+        return principal_words(np.asarray(source.weights.embeddings.word), new.width)
+    return _SPREAD * rng.standard_normal((source.config.vocab_size, new.width)).astype(np.float32)
 
 
-def _norm(width: int) -> LayerNorm:
+def _passing_layer(config: BertConfig, rng: np.random.Generator) -> Layer:
+    width, inner = config.hidden_size, config.intermediate_size
+    return Layer(
+        query_key_value=Dense(_normal(rng, width, 3 * width), _zeros(3 * width)),
+        attention_output=Dense(_zeros(width, width), _zeros(width)),
+        attention_norm=_unit_norm(width),
+        intermediate=Dense(_normal(rng, width, inner), _zeros(inner)),
+        output=Dense(_zeros(inner, width), _zeros(width)),
+        output_norm=_unit_norm(width),
+    )
+
+
+def _unit_norm(width: int) -> LayerNorm:
     return LayerNorm(np.ones(width, np.float32), _zeros(width))
 
 

@@ -1,92 +1,189 @@
-"""The losses of a batch, as functions of vectors.
+"""The losses of a batch: objects with one signature, over one record of the batch's scores.
 
 b queries, c passages of the global batch (positives, hard negatives, absent ones), d dimensions. Scores are [b, c].
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple, Protocol
 
 import tensorflow as tf
 
-Tensor = Any
+from dpr_tiny_retriever.training.validated import Positive, Validated
+from dpr_tiny_retriever.types import Similarity, Tensor
 
-_NOT_COUNTED = -1e9
+#: What similarities are divided by before a softmax, of a student and of a teacher.
+TEMPERATURES: dict[Similarity, float] = {"cosine": 0.05, "dot": 1.0}
+_MASKED = -1e9
 
 
-class Columns(NamedTuple):
-    """Which passage counts as what for which query."""
+class NegativeMask(NamedTuple):
+    """Which passage is a positive or a negative of which query."""
 
     own: Tensor  # [b] int32: the column of each query's positive
-    counted: Tensor  # [b, c] bool: the own positive, and every text that is a negative, once
-    counted_queries: (
-        Tensor  # [b, b] bool, for the positive of row i: its own query, and every other that it is no answer to
-    )
+    is_negative_or_own: Tensor  # [b, c] bool: the own positive, and one copy of every negative
+    is_other_query_or_own: Tensor  # [b, b] bool: for the positive of row i its query, and those it does not answer
 
 
-def columns(query_rows: Tensor, passage_rows: Tensor, known: Tensor, own: Tensor) -> Columns:
-    """Find what counts: query_rows [b], passage_rows [c] (-1: absent), known [b, k] (padded by -1), own [b].
+class TeacherScores(NamedTuple):
+    """What the teacher says of the batch."""
 
-    known are the passages that answer each query. Of passages with equal text one is counted; a passage that answers
-    the query, in whichever example it stands, is no negative; nor is, for a positive, a query that it answers.
+    queries: Tensor  # [b, t] vectors, t being the student's width
+    passages: Tensor  # [c, t]
+    similarities: Tensor  # [b, c] of the full vectors
+    temperature: float
+
+
+class BatchScores(NamedTuple):
+    """All that a loss may look at, over the global batch."""
+
+    queries: Tensor  # [b, d]
+    passages: Tensor  # [c, d]
+    similarities: Tensor  # [b, c]
+    scores: Tensor  # [b, c]: similarities over temperature
+    temperature: float
+    mask: NegativeMask
+    present: Tensor  # [c] bool: False for a hard negative that its question lacks
+    teacher: TeacherScores | None = None
+    extras: Mapping[str, Tensor] = {}
+    """Whatever else a batch maker put into the batch, by its name."""
+
+    def taught(self) -> TeacherScores:
+        """The teacher's scores, where a loss needs them."""
+        if self.teacher is None:
+            raise ValueError("the batch has no teacher's scores; expected a run with distillation")
+        return self.teacher
+
+
+class Loss(Protocol):
+    """One term of the sum that is minimized."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def uses_teacher(self) -> bool: ...
+
+    def value(self, batch: BatchScores) -> Tensor:
+        """The mean over the batch, a scalar."""
+        ...
+
+
+class Contrastive(Validated, frozen=True, kw_only=True):
+    """Negative log-likelihood of each query's positive among the batch's passages (Karpukhin et al. 2020, eq. 3)."""
+
+    name: ClassVar[str] = "contrastive"
+    uses_teacher: ClassVar[bool] = False
+    weight: Positive = 1.0
+    symmetric: bool = False
+    """Also rank the queries of the batch for each positive."""
+
+    def value(self, batch: BatchScores) -> Tensor:
+        mask = batch.mask
+        loss = log_likelihood_loss(batch.scores, masked(batch.scores, mask.is_negative_or_own), mask.own)
+        if self.symmetric:
+            by_positive = tf.transpose(tf.gather(batch.scores, mask.own, axis=1))  # [b, b]: positives against queries
+            normalizer = tf.reduce_logsumexp(masked(by_positive, mask.is_other_query_or_own), axis=1)  # [b]
+            loss += tf.reduce_mean(normalizer - tf.linalg.diag_part(by_positive))
+        return loss
+
+
+class EmbeddingMatch(Validated, frozen=True, kw_only=True):
+    """1 - cosine to the teacher's vectors, which are reduced to the student's width where they are wider."""
+
+    name: ClassVar[str] = "embedding_match"
+    uses_teacher: ClassVar[bool] = True
+    weight: Positive = 1.0
+
+    def value(self, batch: BatchScores) -> Tensor:
+        teacher = batch.taught()
+        every_query = tf.ones_like(batch.mask.own, tf.bool)
+        queries = cosine_distance(batch.queries, teacher.queries, every_query)
+        return queries + cosine_distance(batch.passages, teacher.passages, batch.present)
+
+
+class KLDivergence(Validated, frozen=True, kw_only=True):
+    """Kullback-Leibler divergence from the teacher's scores over the batch, in both directions."""
+
+    name: ClassVar[str] = "kl_divergence"
+    uses_teacher: ClassVar[bool] = True
+    weight: Positive = 1.0
+
+    def value(self, batch: BatchScores) -> Tensor:
+        teacher = batch.taught()
+        counted = tf.broadcast_to(batch.present[None, :], tf.shape(batch.scores))
+        return two_way_kl_divergence(
+            teacher.similarities / teacher.temperature, batch.scores, counted, own=batch.mask.own
+        )
+
+
+class MarginMSE(Validated, frozen=True, kw_only=True):
+    """Squared error of the score margins between positive and negatives to the teacher's (Hofstätter et al. 2020)."""
+
+    name: ClassVar[str] = "margin_mse"
+    uses_teacher: ClassVar[bool] = True
+    weight: Positive = 1.0
+
+    def value(self, batch: BatchScores) -> Tensor:
+        own, student, teacher = batch.mask.own, batch.similarities, batch.taught().similarities
+        is_own = tf.one_hot(own, tf.shape(student)[1], on_value=True, off_value=False, dtype=tf.bool)
+        counted = tf.cast(batch.mask.is_negative_or_own & ~is_own, student.dtype)  # [b, c]
+        errors = (_own(student, own)[:, None] - student) - (_own(teacher, own)[:, None] - teacher)
+        return tf.math.divide_no_nan(tf.reduce_sum(errors**2 * counted), tf.reduce_sum(counted))
+
+
+def negative_mask(query_rows: Tensor, passage_rows: Tensor, known: Tensor, own: Tensor) -> NegativeMask:
+    """Find positives and negatives: query_rows [b], passage_rows [c] (-1: absent), known [b, k] (-1: none), own [b].
+
+    known are the passages that answer each query. Of passages with equal text one is a negative; a passage that answers
+    the query, in whichever example it stands, is none; nor is, for a positive, a query that it answers.
     """
     answers = tf.reduce_any(known[:, :, None] == passage_rows[None, None, :], axis=1)  # [b, c]
-    negative = (_first(passage_rows) & (passage_rows >= 0))[None, :] & ~answers  # [b, c]
-    count = tf.shape(passage_rows)[0]
-    counted = negative | tf.one_hot(own, count, on_value=True, off_value=False, dtype=tf.bool)  # [b, c]
+    negative = (_is_first(passage_rows) & (passage_rows >= 0))[None, :] & ~answers  # [b, c]
+    is_own = tf.one_hot(own, tf.shape(passage_rows)[0], on_value=True, off_value=False, dtype=tf.bool)  # [b, c]
     answered = tf.transpose(tf.gather(answers, own, axis=1))  # [b, b]: does positive i answer query j
     itself = tf.eye(tf.shape(own)[0], dtype=tf.bool)
-    return Columns(own, counted, (_first(query_rows)[None, :] & ~answered) | itself)
+    return NegativeMask(own, negative | is_own, (_is_first(query_rows)[None, :] & ~answered) | itself)
 
 
-def contrastive(scores: Tensor, where: Columns, *, symmetric: bool, queue: Tensor | None = None) -> Tensor:
-    """Mean negative log-likelihood of each query's positive (Karpukhin et al. 2020, equation 3).
-
-    queue [b, m] are scores of further negatives, already masked; symmetric adds that of the query of each positive.
-    """
-    masked = masked_scores(scores, where.counted)
-    everything = masked if queue is None else tf.concat([masked, queue], axis=1)  # [b, c + m]
-    loss = tf.reduce_mean(tf.reduce_logsumexp(everything, axis=1) - _own(scores, where.own))
-    if symmetric:
-        turned = tf.transpose(tf.gather(scores, where.own, axis=1))  # [b, b]: positives against queries
-        likely = tf.reduce_logsumexp(masked_scores(turned, where.counted_queries), axis=1)  # [b]
-        loss += tf.reduce_mean(likely - tf.linalg.diag_part(turned))
-    return loss
+def log_likelihood_loss(scores: Tensor, masked_scores: Tensor, own: Tensor) -> Tensor:
+    """Mean of -log softmax(masked_scores [b, c or more]) at each query's own positive, whose score is in scores."""
+    return tf.reduce_mean(tf.reduce_logsumexp(masked_scores, axis=1) - _own(scores, own))
 
 
-def divergence(teacher: Tensor, student: Tensor, present: Tensor) -> Tensor:
-    """Mean KL divergence of the student's softmax over each row from the teacher's; present broadcasts to [b, c]."""
-    log_teacher = tf.nn.log_softmax(masked_scores(teacher, present))
-    log_student = tf.nn.log_softmax(masked_scores(student, present))
+def two_way_kl_divergence(teacher: Tensor, student: Tensor, counted: Tensor, *, own: Tensor) -> Tensor:
+    """KL divergence of the passages' distribution for each query [b, c], and of the queries' for each positive."""
+    by_positive, wanted = (tf.transpose(tf.gather(x, own, axis=1)) for x in (student, teacher))  # [b, b]
+    everything = tf.ones_like(by_positive, tf.bool)
+    return kl_divergence(teacher, student, counted) + kl_divergence(wanted, by_positive, everything)
+
+
+def kl_divergence(teacher: Tensor, student: Tensor, counted: Tensor) -> Tensor:
+    """Mean KL divergence of the student's softmax over each row from the teacher's; all are [b, c]."""
+    log_teacher = tf.nn.log_softmax(masked(teacher, counted))
+    log_student = tf.nn.log_softmax(masked(student, counted))
     return tf.reduce_mean(tf.reduce_sum(tf.exp(log_teacher) * (log_teacher - log_student), axis=1))
 
 
-def margin_error(teacher: Tensor, student: Tensor, where: Columns) -> Tensor:
-    """Mean squared error of the score margins between positive and negatives (Hofstätter et al. 2020)."""
-    count = tf.shape(student)[1]
-    negative = where.counted & ~tf.one_hot(where.own, count, on_value=True, off_value=False, dtype=tf.bool)
-    differences = (_own(student, where.own)[:, None] - student) - (_own(teacher, where.own)[:, None] - teacher)
-    counted = tf.cast(negative, student.dtype)  # [b, c]
-    return tf.math.divide_no_nan(tf.reduce_sum(differences**2 * counted), tf.reduce_sum(counted))
-
-
-def mismatch(vectors: Tensor, targets: Tensor, present: Tensor) -> Tensor:
+def cosine_distance(vectors: Tensor, targets: Tensor, present: Tensor) -> Tensor:
     """Mean of 1 - cosine between vectors [n, d] and targets [n, d], over the rows that are present [n]."""
     cosines = tf.reduce_sum(tf.math.l2_normalize(vectors, -1, 1e-24) * tf.math.l2_normalize(targets, -1, 1e-24), -1)
     counted = tf.cast(present, vectors.dtype)
     return tf.reduce_sum((1 - cosines) * counted) / tf.reduce_sum(counted)
 
 
-def masked_scores(scores: Tensor, counted: Tensor) -> Tensor:
+def masked(scores: Tensor, counted: Tensor) -> Tensor:
     """Scores with those that do not count so low that a softmax gives them nothing."""
-    return tf.where(counted, scores, tf.constant(_NOT_COUNTED, scores.dtype))
+    return tf.where(counted, scores, tf.constant(_MASKED, scores.dtype))
 
 
 def _own(scores: Tensor, own: Tensor) -> Tensor:
     return tf.gather(scores, own, axis=1, batch_dims=1)  # [b]
 
 
-def _first(rows: Tensor) -> Tensor:
+def _is_first(rows: Tensor) -> Tensor:
     """Whether no equal row stands earlier, [n]."""
     count = tf.shape(rows)[0]
     equal = rows[:, None] == rows[None, :]  # [n, n]

@@ -44,7 +44,7 @@ def test_another_model_type_is_refused(tmp_path: Path, model_type: object) -> No
     [
         ({"hidden_size": "128"}, "hidden_size is '128'; expected a whole number of at least 1"),
         ({"hidden_size": 16.0}, "hidden_size is 16.0; expected a whole number of at least 1"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers is 0; expected a whole number of at least 1"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers is -1; expected a whole number of at least 0"),
         ({"num_attention_heads": -2}, "num_attention_heads is -2; expected a whole number of at least 1"),
         ({"vocab_size": None}, "vocab_size is None; expected a whole number of at least 1"),
         ({"layer_norm_eps": "1e-12"}, "layer_norm_eps is '1e-12'; expected a number"),

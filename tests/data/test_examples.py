@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 
 from dpr_tiny_retriever import Passage
-from dpr_tiny_retriever.evaluation import DataError
-from dpr_tiny_retriever.training import Broken, Example, read_examples, write_examples
-
-pytestmark = [pytest.mark.training, pytest.mark.evaluation]
+from dpr_tiny_retriever.data.examples import Example, SkippedRecords, read_examples, write_examples
+from dpr_tiny_retriever.data.records import DataError
 
 RECORD = {
     "question": "who wrote it",
@@ -103,21 +101,21 @@ def test_a_broken_record_is_named_by_file_and_line(tmp_path: Path, record: Any, 
     assert problem in str(caught.value)
 
 
-def test_broken_records_are_left_out_logged_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_records_are_skipped_logged_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path / "train.jsonl", RECORD, '{"question": ', [1], {"question": "q"}, RECORD)
-    broken = Broken()
+    skipped = SkippedRecords()
     with caplog.at_level(logging.WARNING):
-        assert list(read_examples(path, broken=broken)) == [EXAMPLE, EXAMPLE]
-    assert broken.count == 3
+        assert list(read_examples(path, skipped=skipped)) == [EXAMPLE, EXAMPLE]
+    assert skipped.count == 3
     assert [f"{path}:{line}: " in message for line, message in zip((2, 3, 4), caplog.messages, strict=True)] == [
         True
     ] * 3
-    assert len(broken.first) == 3
+    assert len(skipped.first) == 3
 
 
 def test_examples_come_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
     path = written(tmp_path / "train.json", "[", json.dumps(RECORD) + ",", json.dumps(RECORD) + ",", '{"question": ')
-    examples = read_examples(path, broken=Broken())
+    examples = read_examples(path, skipped=SkippedRecords())
     assert [next(examples), next(examples)] == [EXAMPLE, EXAMPLE]
     with pytest.raises(DataError, match=r"train\.json:4"):
         next(examples)

@@ -1,26 +1,40 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
-import tensorflow as tf
-from model_folders import bert_record, write_model
+from training_data import records
+from training_fixtures import strategy, teacher, teacher_directory
+from training_runs import SETTINGS, Finished, Recorder, quiet
 
-from dpr_tiny_retriever import DualEncoder
-
-# Two devices of one processor, so that what is gathered over replicas can be compared with one. They can only be made
-# before TensorFlow starts to work.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+from dpr_tiny_retriever.training import (
+    TrainingData,
+    load_start,
+    train,
 )
 
-
-@pytest.fixture(scope="session")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> DualEncoder:
-    """Another model of the same vocabulary, 32 wide, one for both sides."""
-    directory = write_model(tmp_path_factory.mktemp("teacher"), bert_record(layers=1, width=32), seed=5)
-    return DualEncoder.from_pretrained(directory, pooling="mean", normalize=True)
+__all__ = ["strategy", "teacher", "teacher_directory"]
 
 
 @pytest.fixture(scope="session")
-def strategy() -> tf.distribute.Strategy:
-    """Two replicas on two devices. One for the process: the collectives of a second one would mix with its own."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def broken_data(write_data: Callable[[list[dict[str, Any]]], Path]) -> Path:
+    """24 examples, and a record that is none."""
+    return write_data([*records(), {"question": "who", "positive_ctxs": []}])
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, broken_data: Path, data: Path, small_directory: Path
+) -> Finished:
+    """A run that nothing interrupted."""
+    folder, recorder = tmp_path_factory.mktemp("finished"), Recorder()
+    run = train(
+        TrainingData([broken_data], dev=[data]),
+        folder / "pair",
+        start=load_start(small_directory),
+        settings=SETTINGS,
+        options=quiet(callbacks=[recorder], tensorboard=folder / "board", license="apache-2.0"),
+    )
+    return Finished(run, folder / "pair", folder / "board", recorder.losses)

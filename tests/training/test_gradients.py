@@ -2,57 +2,72 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.training import Distillation, Settings, read_examples
+from dpr_tiny_retriever.training import (
+    Batches,
+    Contrastive,
+    Distillation,
+    EmbeddingMatch,
+    KLDivergence,
+    MarginMSE,
+    Regularization,
+    Settings,
+    read_examples,
+)
 from dpr_tiny_retriever.training.batches import BatchMaker
-from dpr_tiny_retriever.training.dual_encoder_model import PairModel
-from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
-from dpr_tiny_retriever.training.trainer import compiled_model
+from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.losses import Loss
+from dpr_tiny_retriever.training.token_store import ExampleStore
+from dpr_tiny_retriever.training.trainer import build_model
 
 pytestmark = pytest.mark.training
 
-SETTINGS = Settings(batch_size=7, hard_negatives=1, max_query_length=16, max_passage_length=32, dropout=0.0, steps=10)
-DISTILLING = dataclasses.replace(
-    SETTINGS, match_weight=2, kl_weight=1, margin_weight=0.5, lexical_weight=0.3, queue=5, symmetric=True, topics=2
-)
+BATCHES = Batches(size=7, hard_negatives=1, max_query_length=16, max_passage_length=32)
+CONTRASTIVE = [Contrastive()]
+EVERY_LOSS = [Contrastive(symmetric=True), EmbeddingMatch(weight=2.0), KLDivergence(), MarginMSE(weight=0.5)]
 
 
-def examples_of(data: Path, pair: DualEncoder, settings: Settings) -> ExampleStore:
-    tokenizer = pair.query_encoder.tokenizer
-    stores = [TextStore(tokenizer, length) for length in (settings.max_query_length, settings.max_passage_length)]
-    examples = ExampleStore(stores[0], stores[1])
-    for example in read_examples(data):
-        examples.add(example)
-    return examples
+def settings_of(*, dropout: float = 0.0, dropout_inside: bool = False, **batches: Any) -> Settings:
+    return Settings(
+        batches=msgspec.structs.replace(BATCHES, **batches),
+        regularization=Regularization(dropout=dropout, dropout_inside=dropout_inside),
+    )
 
 
 def prepared(
     data: Path,
     pair: DualEncoder,
     settings: Settings,
+    losses: Sequence[Loss] = CONTRASTIVE,
     *,
-    tied: bool = False,
     distillation: Distillation | None = None,
     strategy: tf.distribute.Strategy | None = None,
-) -> tuple[PairModel, dict[str, Any]]:
+) -> tuple[DualEncoderModel, dict[str, Any]]:
     """A model and its fourth batch."""
-    examples = examples_of(data, pair, settings)
+    batches = settings.batches
+    examples = ExampleStore(pair.query_encoder.tokenizer, batches.max_query_length, batches.max_passage_length)
+    for example in read_examples(data):
+        examples.add(example)
     teacher = distillation.teacher(examples, pair.embedding_dim) if distillation else None
-    maker = BatchMaker(examples, settings, total=10, teacher=teacher)
-    strategy = strategy or tf.distribute.get_strategy()
-    model = compiled_model(pair, tied, settings, 10, teacher, strategy)
-    return model, {name: tf.constant(array) for name, array in maker.batch(3).items()}
+    maker = BatchMaker(examples, settings, total_steps=10, teacher=teacher)
+    model = build_model(pair, settings, losses, 10, teacher, strategy)
+    return model, tf.nest.map_structure(tf.constant, maker.batch(3))
 
 
-def gradients(model: PairModel, batch: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
+def tied(pair: DualEncoder) -> DualEncoder:
+    return DualEncoder(pair.query_encoder, pair.query_encoder)
+
+
+def gradients(model: DualEncoderModel, batch: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
     found, _ = tf.function(model.gradients, autograph=False)(batch)
     return [np.asarray(gradient) for gradient in found]
 
@@ -64,36 +79,38 @@ def assert_equal(found: list[Any], expected: list[Any], tolerance: float = 1e-5)
         np.testing.assert_allclose(one, other, atol=tolerance)
 
 
-@pytest.mark.parametrize(("chunk_size", "tied"), [(3, False), (100, True)])
+@pytest.mark.parametrize(("chunk_size", "is_tied"), [(3, False), (100, True)])
 def test_gradients_in_chunks_are_those_at_once(
-    data: Path, small_pair: DualEncoder, chunk_size: int, tied: bool
+    data: Path, small_pair: DualEncoder, chunk_size: int, is_tied: bool
 ) -> None:
-    expected = gradients(*prepared(data, small_pair, SETTINGS, tied=tied))
-    chunked = dataclasses.replace(SETTINGS, chunk_size=chunk_size)
-    assert_equal(gradients(*prepared(data, small_pair, chunked, tied=tied)), expected)
+    pair = tied(small_pair) if is_tied else small_pair
+    expected = gradients(*prepared(data, pair, settings_of()))
+    assert_equal(gradients(*prepared(data, pair, settings_of(chunk_size=chunk_size))), expected)
 
 
 def test_gradients_of_every_loss_in_chunks_are_those_at_once(
     data: Path, small_pair: DualEncoder, teacher: DualEncoder, tmp_path: Path
 ) -> None:
     distillation = Distillation(encoder=teacher, cache=tmp_path)
-    expected = gradients(*prepared(data, small_pair, DISTILLING, distillation=distillation))
-    chunked = dataclasses.replace(DISTILLING, chunk_size=4)
-    assert_equal(gradients(*prepared(data, small_pair, chunked, distillation=distillation)), expected)
+    expected = gradients(*prepared(data, small_pair, settings_of(), EVERY_LOSS, distillation=distillation))
+    chunked = settings_of(chunk_size=4)
+    assert_equal(gradients(*prepared(data, small_pair, chunked, EVERY_LOSS, distillation=distillation)), expected)
 
 
-def test_gradients_in_chunks_repeat_the_dropout_of_their_first_pass(data: Path, small_pair: DualEncoder) -> None:
-    # With one chunk a side, the masks are those of the first pass; were they others, the gradient would be too.
-    settings = dataclasses.replace(SETTINGS, dropout=0.4, dropout_inside=True, batch_size=1, hard_negatives=0)
-    chunked, batch = prepared(data, small_pair, dataclasses.replace(settings, chunk_size=1), tied=True)
-    whole, _ = prepared(data, small_pair, settings, tied=True)
-    batch["query_targets"] = batch["passage_targets"] = None
-    for model in (chunked, whole):
-        model.settings = dataclasses.replace(model.settings, match_weight=1.0)
-    rng = np.random.default_rng(0)
-    batch["query_targets"] = tf.constant(rng.normal(size=(1, 16)).astype("f"))
-    batch["passage_targets"] = tf.constant(rng.normal(size=(1, 1, 16)).astype("f"))
-    assert_equal(gradients(chunked, batch), gradients(whole, batch))
+def test_gradients_in_chunks_repeat_the_dropout_of_their_first_pass(
+    data: Path, small_pair: DualEncoder, teacher: DualEncoder, tmp_path: Path
+) -> None:
+    # With one chunk a side, the masks are those of the first pass; were they others, the gradient would be too. One
+    # question without negatives has no contrastive loss: its gradient is that of matching the teacher.
+    whole, chunked = (
+        settings_of(dropout=0.4, dropout_inside=True, size=1, hard_negatives=0, chunk_size=size) for size in (None, 1)
+    )
+    distillation = Distillation(encoder=teacher, cache=tmp_path)
+    found, expected = (
+        gradients(*prepared(data, tied(small_pair), settings, [EmbeddingMatch()], distillation=distillation))
+        for settings in (chunked, whole)
+    )
+    assert_equal(found, expected)
 
 
 @pytest.mark.parametrize(("chunk_size", "distils"), [(None, False), (3, True)])
@@ -106,12 +123,12 @@ def test_two_devices_have_the_gradients_and_losses_of_one(
     chunk_size: int | None,
     distils: bool,
 ) -> None:
-    settings = dataclasses.replace(DISTILLING if distils else SETTINGS, batch_size=8, chunk_size=chunk_size)
+    settings, losses = settings_of(size=8, chunk_size=chunk_size), EVERY_LOSS if distils else CONTRASTIVE
     distillation = Distillation(encoder=teacher, cache=tmp_path) if distils else None
-    single, batch = prepared(data, small_pair, settings, distillation=distillation)
+    single, batch = prepared(data, small_pair, settings, losses, distillation=distillation)
     expected, expected_report = tf.function(single.gradients, autograph=False)(batch)
-    mirrored, _ = prepared(data, small_pair, settings, distillation=distillation, strategy=strategy)
-    halves = [{name: x[:4] if at == 0 else x[4:] for name, x in batch.items()} for at in range(2)]
+    mirrored, _ = prepared(data, small_pair, settings, losses, distillation=distillation, strategy=strategy)
+    halves = [tf.nest.map_structure(lambda x, part=part: x[part], batch) for part in (slice(4), slice(4, None))]
     parts = strategy.experimental_distribute_values_from_function(
         lambda context: halves[context.replica_id_in_sync_group]
     )

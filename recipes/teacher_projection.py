@@ -8,26 +8,27 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from bundled_batches import BatchExtras, BundledBatches
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.atomic_files import replaced_file
+from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.training import losses as loss
-from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.distillation import Teacher
-from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
+from dpr_tiny_retriever.training.losses import TEMPERATURES, kl_divergence
+from dpr_tiny_retriever.training.settings import Batches, Settings
+from dpr_tiny_retriever.training.token_store import ExampleStore
 from dpr_tiny_retriever.types import Vectors
 
-_BATCH_SIZE, _TOPICS, _TOPIC_POOL = 512, 32, 64
+_BATCH_SIZE, _EXTRAS = 512, BatchExtras(topics=32, topic_pool=64)
 _LEARNING_RATE = 1e-3
 _ALIGNED_BY = 4096  # texts of each side
 
 
 def projection(
-    teacher: Teacher, examples: ExampleStore, *, student: DualEncoder | None, steps: int, temperature: float, kept: Path
+    teacher: Teacher, examples: ExampleStore, *, student: DualEncoder | None, steps: int, kept: Path
 ) -> Vectors:
-    """The projection [t, d] of a run: learnt for so many steps, and turned towards the student if it is trained.
+    """The projection [t, d] of a run: learned for so many steps, and turned towards the student if it is trained.
 
     It is kept in a file, which a resumed run with the same data and the same student reads.
     """
@@ -35,13 +36,13 @@ def projection(
     if student is not None:
         digests += [student.query_encoder.fingerprint(), student.passage_encoder.fingerprint()]
     if kept.exists():
-        with np.load(kept) as found:
-            if found["digests"].tolist() == digests:
-                return np.array(found["projection"])
+        with np.load(kept, allow_pickle=False) as former:
+            if former["digests"].tolist() == digests:
+                return np.array(former["projection"])
     made = teacher.components
     assert made is not None
     if steps:
-        made = ranking_projection(teacher, examples, steps=steps, temperature=temperature)
+        made = ranking_projection(teacher, examples, steps=steps)
     if student is not None:
         made = aligned(made, teacher, examples, student)
     with replaced_file(kept) as part, part.open("wb") as file:
@@ -49,14 +50,15 @@ def projection(
     return made
 
 
-def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int, temperature: float) -> Vectors:
-    """A projection [t, d] that ranks as the teacher does, by its similarity, learnt from the principal components on.
+def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int) -> Vectors:
+    """A projection [t, d] that ranks as the teacher does, learned from the principal components on.
 
-    It minimises the divergence from the teacher's scores among near neighbours, in both directions. At an equal width
+    It minimizes the divergence from the teacher's scores among near neighbours, in both directions. At an equal width
     it keeps more of the order of the nearest passages than the principal components, which keep large differences.
     """
-    settings = Settings(batch_size=_BATCH_SIZE, topics=_TOPICS, topic_pool=_TOPIC_POOL, hard_negatives=0, kl_weight=1.0)
-    maker = BatchMaker(examples, settings, total=steps, teacher=teacher)
+    settings = Settings(batches=Batches(size=_BATCH_SIZE, hard_negatives=0))
+    maker = BundledBatches(examples, settings, total_steps=steps, teacher=teacher, extras=_EXTRAS)
+    temperature = TEMPERATURES[teacher.similarity]
     projection = tf.Variable(teacher.components)
     optimizer: Any = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(_LEARNING_RATE, steps, 0.0))
     optimizer.build([projection])
@@ -70,7 +72,7 @@ def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int, 
                 narrow = [tf.math.l2_normalize(x, -1, 1e-24) for x in narrow]
             scores = tf.matmul(*narrow, transpose_b=True) / temperature  # [b, b]
             everything = tf.ones_like(scores, tf.bool)
-            objective = loss.divergence(wanted, scores, everything) + loss.divergence(
+            objective = kl_divergence(wanted, scores, everything) + kl_divergence(
                 tf.transpose(wanted), tf.transpose(scores), everything
             )
         optimizer.apply(tape.gradient(objective, [projection]), [projection])
@@ -78,8 +80,8 @@ def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int, 
     for number in range(steps):
         rows, passage_rows = maker.rows(number)
         step(teacher.queries(examples.query_rows[rows]), teacher.passages(passage_rows[:, 0]))
-    found: Vectors = projection.numpy()
-    return found
+    learned: Vectors = projection.numpy()
+    return learned
 
 
 def aligned(projection: Vectors, teacher: Teacher, examples: ExampleStore, student: DualEncoder) -> Vectors:
@@ -89,19 +91,19 @@ def aligned(projection: Vectors, teacher: Teacher, examples: ExampleStore, stude
     components are others, otherwise has to turn first.
     """
     sides = (
-        (student.query_encoder, examples.queries, teacher.queries),
-        (student.passage_encoder, examples.passages, teacher.passages),
+        (student.query_encoder, examples.queries.passages, teacher.queries),
+        (student.passage_encoder, examples.passages.passages, teacher.passages),
     )
     products = np.zeros((projection.shape[1], projection.shape[1]))
-    for encoder, texts, of_teacher in sides:
+    for encoder, texts, teacher_vectors in sides:
         rows = _sample(texts)
-        wanted = of_teacher(rows) @ projection  # [n, d]
+        wanted = teacher_vectors(rows) @ projection  # [n, d]
         wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-12)
-        found = encoder.encode(list(texts.passages(rows.tolist())), show_progress=False)  # [n, d]
-        products += wanted.T @ (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
+        present = encoder.encode(list(texts.passages(rows)), show_progress=False)  # [n, d]
+        products += wanted.T @ (present / np.maximum(np.linalg.norm(present, axis=1, keepdims=True), 1e-12))
     left, _, right = np.linalg.svd(products)
     return np.ascontiguousarray(projection @ (left @ right), np.float32)
 
 
-def _sample(texts: TextStore) -> NDArray[np.int64]:
+def _sample(texts: PassageStore) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).permutation(len(texts))[:_ALIGNED_BY])

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import teacher_projection
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever import DualEncoder, Passage
-from dpr_tiny_retriever.training import Example, Settings
-from dpr_tiny_retriever.training import projection as projections
+from dpr_tiny_retriever.training import Example
 from dpr_tiny_retriever.training.distillation import Teacher
-from dpr_tiny_retriever.training.token_store import ExampleStore, TextStore
+from dpr_tiny_retriever.training.token_store import ExampleStore
 
 pytestmark = pytest.mark.training
 
@@ -21,8 +21,7 @@ TEMPERATURE = 0.05
 
 
 def stored(pair: DualEncoder) -> ExampleStore:
-    tokenizer = pair.query_encoder.tokenizer
-    examples = ExampleStore(TextStore(tokenizer, 16), TextStore(tokenizer, 16))
+    examples = ExampleStore(pair.query_encoder.tokenizer, 16, 16)
     for number in range(COUNT):
         passage = Passage(None, " ".join("river" if number >> bit & 1 else "tower" for bit in range(8)))
         examples.add(Example("who " + passage.text, (passage,)))
@@ -56,23 +55,23 @@ def divergence(teacher: Teacher, projection: NDArray[np.floating]) -> float:
     return float((np.exp(wanted) * (wanted - found)).sum(axis=1).mean())
 
 
-def test_a_learnt_projection_ranks_more_like_the_teacher(small_pair: DualEncoder) -> None:
+def test_a_learned_projection_ranks_more_like_the_teacher(small_pair: DualEncoder) -> None:
     teacher = clustered_teacher()
     assert teacher.components is not None
-    learnt = projections.ranking_projection(teacher, stored(small_pair), steps=200, temperature=TEMPERATURE)
-    assert learnt.shape == (WIDE, NARROW)
-    assert divergence(teacher, learnt) < 0.8 * divergence(teacher, teacher.components)
+    learned = teacher_projection.ranking_projection(teacher, stored(small_pair), steps=200)
+    assert learned.shape == (WIDE, NARROW)
+    assert divergence(teacher, learned) < 0.8 * divergence(teacher, teacher.components)
 
 
 def test_a_projection_is_turned_towards_a_trained_student(small_pair: DualEncoder) -> None:
     examples = stored(small_pair)
     rng = np.random.default_rng(1)
     turn = np.linalg.qr(rng.normal(size=(20, 20)))[0][:16]  # [16, 20]: orthonormal rows
-    queries = small_pair.query_encoder.encode(list(examples.queries))
-    passages = small_pair.passage_encoder.encode(list(examples.passages))
+    queries = small_pair.query_encoder.encode(list(examples.queries.passages))
+    passages = small_pair.passage_encoder.encode(list(examples.passages.passages))
     teacher = Teacher(queries @ turn, passages @ turn, 16, "dot")
     assert teacher.components is not None
-    turned = projections.aligned(teacher.components, teacher, examples, small_pair)
+    turned = teacher_projection.aligned(teacher.components, teacher, examples, small_pair)
     np.testing.assert_allclose(teacher.passages(np.arange(COUNT)) @ turned, passages, atol=1e-3)
     np.testing.assert_allclose(turned.T @ turned, np.eye(16), atol=1e-3)
 
@@ -83,15 +82,10 @@ def test_a_resumed_run_reads_its_projection(
     examples, teacher, kept = stored(small_pair), clustered_teacher(), tmp_path / "run" / "projection.npz"
 
     def made(steps: int) -> NDArray[np.float32]:
-        return projections.projection(teacher, examples, student=None, steps=steps, temperature=TEMPERATURE, kept=kept)
+        return teacher_projection.projection(teacher, examples, student=None, steps=steps, kept=kept)
 
     first = made(2)
-    monkeypatch.setattr(projections, "ranking_projection", lambda *_, **__: pytest.fail("it was learnt again"))
+    monkeypatch.setattr(teacher_projection, "ranking_projection", lambda *_, **__: pytest.fail("it was learned again"))
     np.testing.assert_array_equal(made(2), first)
     assert teacher.components is not None
     np.testing.assert_array_equal(made(0), teacher.components)
-
-
-def test_a_projection_is_learnt_from_a_teacher() -> None:
-    assert Settings(projection_steps=1).distils
-    assert not Settings().distils

@@ -1,0 +1,55 @@
+"""AdamW with a learning rate that rises and falls, for a model under a strategy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.settings import Settings
+
+
+def compile_model(model: DualEncoderModel, settings: Settings, total_steps: int) -> None:
+    """Give a model its optimizer; call it in the scope of the strategy that the model was made in."""
+    chosen = settings.optimizer
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    optimizer: Any = keras.optimizers.AdamW(
+        learning_rate=WarmUp(chosen.learning_rate, total_steps, warmup_steps(settings, total_steps)),
+        weight_decay=chosen.weight_decay,
+        beta_2=chosen.beta_2,
+        epsilon=chosen.epsilon,
+        # The optimizer sees each replica's equal share of the summed gradient.
+        global_clipnorm=chosen.clip_norm and chosen.clip_norm / replicas,
+        name="adamw",  # a run's state knows variables by their paths, and Keras would number optimizers
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "norm"])
+    if settings.precision == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    model.compile(optimizer=optimizer)
+    optimizer.build(model.trainable_variables)
+
+
+def warmup_steps(settings: Settings, total_steps: int) -> int:
+    """How many steps the learning rate rises."""
+    steps = settings.schedule.warmup_steps
+    return math.ceil(settings.schedule.warmup * total_steps) if steps is None else steps
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A learning rate that rises linearly over the first steps, then falls linearly to zero at the last."""
+
+    def __init__(self, peak: float, total: int, warmup: int) -> None:
+        self.peak, self.total, self.warmup = peak, total, warmup
+
+    def __call__(self, step: Any) -> Any:
+        step = tf.cast(step, tf.float32)
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.total - step) / max(self.total - self.warmup, 1)
+        return self.peak * tf.clip_by_value(tf.minimum(rising, falling), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras asks for them."""
+        return {"peak": self.peak, "total": self.total, "warmup": self.warmup}
