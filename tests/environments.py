@@ -26,16 +26,14 @@ NEEDS = {
     "transformers": "transformers",
 }
 
-#: Markers of modules that need the base alone, and run a second time in a session with more than that.
-ALSO = {"also_legacy": "legacy", "also_modern": "modern", "also_sanitize": "sanitize"}
-
 
 class Session(NamedTuple):
     """A set of libraries that is tested."""
 
     has: frozenset[str] = frozenset()
-    #: Of the modules whose needs are met, those that need one of these are run; without any, those that need nothing.
-    runs: frozenset[str] = frozenset()
+    #: Of the modules whose needs are met, those that need one of these are run; without any, those that need nothing;
+    #: with None, only those marked `also_` and the session's name.
+    runs: frozenset[str] | None = frozenset()
 
 
 _MODERN = frozenset(NEEDS) - {"farm_haystack", "interop", "langchain_legacy", "parity"}
@@ -43,13 +41,16 @@ _LEGACY = frozenset({"evaluation", "farm_haystack", "langchain", "langchain_lega
 
 SESSIONS = {
     "light": Session(),
-    "lowest": Session(),
     "modern": Session(has=_MODERN, runs=_MODERN),
     "legacy": Session(has=_LEGACY, runs=frozenset({"farm_haystack", "langchain", "langchain_legacy"})),
     "parity": Session(has=_LEGACY | {"parity"}, runs=frozenset({"parity"})),
-    "sanitize": Session(runs=frozenset({"also_sanitize"})),
+    "lowest": Session(has=_MODERN, runs=None),
+    "sanitize": Session(runs=None),
     "interop": Session(has=frozenset({"interop", "transformers"}), runs=frozenset({"interop"})),
 }
+
+#: Markers of modules that run a second time, in the session so named.
+ALSO = frozenset(f"also_{name}" for name in SESSIONS)
 
 
 @cache
@@ -58,7 +59,7 @@ def markers_of(path: Path) -> frozenset[str]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
             names = {part.attr for part in ast.walk(node.value) if isinstance(part, ast.Attribute)}
-            return frozenset(names & (NEEDS.keys() | ALSO.keys()))
+            return frozenset(names & (NEEDS.keys() | ALSO))
     return frozenset()
 
 
@@ -66,9 +67,11 @@ def runs_in(name: str, path: Path) -> bool:
     """Whether the session of that name runs a test module."""
     session, markers = SESSIONS[name], markers_of(path)
     needs = markers & NEEDS.keys()
-    if any(ALSO.get(marker) == name for marker in markers):
-        return True
-    return needs <= session.has and (bool(needs & session.runs) if session.runs else not needs)
+    if not needs <= session.has:
+        return False
+    if session.runs is None or f"also_{name}" in markers:
+        return f"also_{name}" in markers
+    return bool(needs & session.runs) if session.runs else not needs
 
 
 def can_run_here(path: Path) -> bool:

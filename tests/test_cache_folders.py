@@ -8,6 +8,8 @@ import pytest
 
 from dpr_tiny_retriever.cache_folders import CacheFolder, cache_folders, clear_cache_folders, user_cache
 
+pytestmark = pytest.mark.also_lowest
+
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

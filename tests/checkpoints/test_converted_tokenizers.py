@@ -15,7 +15,7 @@ from tokenizer_reference import ours, reference
 from dpr_tiny_retriever import CheckpointError
 from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer
 
-pytestmark = pytest.mark.transformers
+pytestmark = [pytest.mark.also_lowest, pytest.mark.transformers]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from sentence_transformers_folder import write_modules
 
 from dpr_tiny_retriever import DualEncoder
 
+pytestmark = pytest.mark.also_lowest
+
 
 def test_only_the_files_of_one_side_that_are_needed_are_downloaded(hub: Hub, resolved: Resolve) -> None:
     directory, preset = resolved("nlpconnect-L2", "query")

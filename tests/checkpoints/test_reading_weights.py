@@ -15,6 +15,8 @@ from smallest_bert import ARRAYS, RECORD, TEXTS, WITHOUT_POOLER, dpr_record, rea
 
 from dpr_tiny_retriever import CheckpointError, Encoder
 
+pytestmark = pytest.mark.also_lowest
+
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:

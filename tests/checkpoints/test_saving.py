@@ -15,6 +15,8 @@ from safetensors.numpy import load_file
 from dpr_tiny_retriever import DualEncoder, Encoder
 from dpr_tiny_retriever.model.config import Dense
 
+pytestmark = pytest.mark.also_lowest
+
 TEXTS = ["the city", ("the tower", "of the river"), "naïve 日本 " * 200, ""]
 
 

@@ -18,6 +18,8 @@ from dpr_tiny_retriever import CheckpointError, Encoder
 from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer, save_tokenizer
 from dpr_tiny_retriever.errors import MissingExtraError
 
+pytestmark = pytest.mark.also_lowest
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

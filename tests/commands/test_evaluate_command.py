@@ -18,7 +18,7 @@ from dpr_tiny_retriever import evaluation as evaluation_package
 from dpr_tiny_retriever.commands.cli import commands
 from dpr_tiny_retriever.evaluation import Dense, evaluate, load_dataset
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.also_lowest, pytest.mark.evaluation]
 
 
 @pytest.fixture(autouse=True)

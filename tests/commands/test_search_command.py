@@ -15,6 +15,8 @@ from dpr_tiny_retriever.cache_folders import user_cache
 from dpr_tiny_retriever.commands.cli import commands
 from dpr_tiny_retriever.commands.search import search
 
+pytestmark = pytest.mark.also_lowest
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

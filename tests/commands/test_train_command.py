@@ -13,7 +13,7 @@ from dpr_tiny_retriever.commands.mine import mine
 from dpr_tiny_retriever.commands.train import train
 from dpr_tiny_retriever.training import Settings, read_examples, read_recipe
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.also_lowest, pytest.mark.training]
 
 app = typer.Typer()
 app.command()(train)

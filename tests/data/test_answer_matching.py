@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpr_tiny_retriever.evaluation import has_answer
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.also_lowest, pytest.mark.evaluation]
 
 
 @pytest.mark.parametrize(

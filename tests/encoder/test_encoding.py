@@ -18,7 +18,7 @@ from model_folders import write_pair
 
 from dpr_tiny_retriever import DualEncoder, Encoder
 
-pytestmark = pytest.mark.also_modern
+pytestmark = [pytest.mark.also_lowest, pytest.mark.also_modern]
 
 SENTENCES = [f"{'the city of river ' * (n % 9)}tower {n}" for n in range(200)]
 

@@ -37,7 +37,7 @@ from dpr_tiny_retriever.evaluation import (
 )
 from dpr_tiny_retriever.evaluation.measures import first_ranks
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.also_lowest, pytest.mark.evaluation]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dpr_tiny_retriever.model import tensorflow_backend
 from dpr_tiny_retriever.model.batching import TokenBatch
 from dpr_tiny_retriever.model.tensorflow_backend import TensorFlowBackend
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.also_lowest, pytest.mark.tensorflow]
 
 
 def load(folder: Path, **options: Any) -> Encoder:

@@ -8,7 +8,7 @@ import pytest
 from dpr_tiny_retriever.retrieval.nearest_neighbours import approximate_search, exact_search, recall_vs_exact
 from dpr_tiny_retriever.types import Metric
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.also_lowest, pytest.mark.evaluation]
 
 
 @pytest.mark.parametrize("metric", ["dot", "l2", "cosine"])

@@ -22,6 +22,8 @@ from dpr_tiny_retriever.retrieval.nearest_neighbours import (
 )
 from dpr_tiny_retriever.types import Metric
 
+pytestmark = pytest.mark.also_lowest
+
 Floats = NDArray[np.float32]
 
 

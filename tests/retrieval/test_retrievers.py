@@ -15,7 +15,7 @@ from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.evaluation import BM25, Dataset, Dense, PassageStore, evaluate, load_dataset
 from dpr_tiny_retriever.retrieval.retrievers import STOP_WORDS
 
-pytestmark = pytest.mark.evaluation
+pytestmark = [pytest.mark.also_lowest, pytest.mark.evaluation]
 
 
 def formula(query: list[str], documents: list[list[str]], k1: float, b: float) -> list[float]:

@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 from dpr_tiny_retriever.checkpoints.tokenizer_files import load_tokenizer
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
 
+pytestmark = pytest.mark.also_lowest
+
 #: Without surrogates: the tokenizers library refuses them.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 WORDS = st.lists(st.sampled_from(["the", "city", "river", "naïve", "日本", "x.y"]), max_size=40).map(" ".join)

@@ -20,7 +20,7 @@ from dpr_tiny_retriever.training.losses import (
     negative_mask,
 )
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.also_lowest, pytest.mark.training]
 
 SCORES = np.array([[2.0, 1.0, 0.5, 3.0], [0.0, 1.5, 2.5, -1.0]], np.float32)
 

@@ -14,7 +14,7 @@ from haystack_checks import assert_same, vectors
 from dpr_tiny_retriever import DualEncoder, Passage
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
-pytestmark = pytest.mark.haystack
+pytestmark = [pytest.mark.also_lowest, pytest.mark.haystack]
 
 Titled = list[tuple[str, str]]
 

@@ -16,7 +16,7 @@ from dpr_tiny_retriever import DualEncoder, ModelNotFoundError, Passage
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 from dpr_tiny_retriever.load_options import DEFAULTS
 
-pytestmark = pytest.mark.langchain
+pytestmark = [pytest.mark.also_lowest, pytest.mark.langchain]
 
 TEXTS = ["Tides | The sea rises and falls.", "Concrete is hard.", "", "Bees | honey | wax", "a" * 2000]
 
