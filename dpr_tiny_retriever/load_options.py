@@ -26,14 +26,16 @@ class LoadOptions(TypedDict, total=False):
     normalize: bool | None
     """Whether to scale vectors to unit length; None is what the model says."""
     backend: BackendName
-    """What runs the model: "native", "numpy", "tensorflow", or "auto" for the fastest that this installation has."""
+    """What runs the model: "native", "numpy", "tensorflow", or "auto", for the choice that model/backends.py tells."""
     threads: int | None
-    """How many threads encode at once, at least 1; None is as many processors as this process may use."""
+    """How many threads encode at once, at least 1; None is as many as this process may use processors, a cgroup's CPU
+    quota counted. TensorFlow and numpy's BLAS have threads of their own, whatever this says."""
     device: str | None
     """Where many texts are encoded, by TensorFlow's name, such as "/CPU:0"; None is a GPU if TensorFlow sees one."""
     precision: Precision
-    """ "float32", or "bfloat16": faster for many texts on processors that have it, vectors with a cosine above 0.999 to
-    the exact ones. Few texts, such as questions, are encoded in float32 still."""
+    """The type of TensorFlow's numbers: "float32", or "bfloat16", which is faster for many texts on processors that
+    have it, with vectors of a cosine above 0.999 to the exact ones. Unless backend is "tensorflow", few texts, such as
+    questions, are encoded in float32 still."""
 
 
 DEFAULTS: LoadOptions = {
@@ -70,7 +72,7 @@ def without_token(options: LoadOptions) -> dict[str, Any]:
 
 
 def check_threads(threads: int | None) -> None:
-    """Refuse what is no number of threads."""
+    """Raise TypeError or ValueError for what is no number of threads."""
     if threads is None:
         return
     if not isinstance(threads, int) or isinstance(threads, bool):

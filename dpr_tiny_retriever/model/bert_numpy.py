@@ -29,7 +29,7 @@ class NumpyBert:
         self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
 
     def forward_into(self, vectors: Array, tokens: Tokens) -> None:
-        """Write the vectors of tokenised texts to [n texts, embedding_dim]."""
+        """Write the vectors of tokenized texts to [n texts, embedding_dim]."""
         begin = 0
         starts = zip(tokens.lengths.tolist(), tokens.segment_starts.tolist(), strict=True)
         for row, (length, segment_start) in enumerate(starts):
@@ -91,7 +91,7 @@ class NumpyBert:
         return context
 
     def _norm(self, scale: Array, rows: Array) -> Array:
-        """Layer normalisation of each row, in place of it, without the offset, [n, w]."""
+        """LayerNorm of each row, in place, without the offset, [n, w]."""
         rows -= rows.dot(self._average)
         variance: Array = np.square(rows).dot(self._average)  # [n, 1]
         variance += self._epsilon

@@ -3,7 +3,7 @@
 Devlin et al. 2019, with the vector of each text taken as dense passage retrieval does (Karpukhin et al. 2020).
 Shapes: b texts, l tokens, t = b * l, w hidden size, h heads, d = w / h. Ids are int32, all else is the weights' type.
 Tokens are rows of a matrix [t, w] wherever they do not look at each other, so that every dense product is one large
-one, and its bias and activation are fused into it by TensorFlow's graph optimiser.
+one, and its bias and activation are fused into it by TensorFlow's graph optimizer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dpr_tiny_retriever.types import Tensor
 
 
 def _gelu(x: Tensor) -> Tensor:
-    # In this form TensorFlow's optimiser recognises it, and makes one kernel of product, bias and activation.
+    # In this form TensorFlow's optimizer recognises it, and makes one kernel of product, bias and activation.
     return (tf.math.erf(x * 0.5**0.5) + 1.0) * 0.5 * x
 
 
@@ -41,7 +41,7 @@ def forward(
     """Vectors [b, embedding_dim] of a batch of texts.
 
     tokens are padded with any valid id; a length is at least 1; a segment start of l or more means that there is no
-    second segment. drop is applied where BERT has dropout and to the vector before normalisation: the identity for
+    second segment. drop is applied where BERT has dropout and to the vector before normalization: the identity for
     inference, a dropout function in training.
     """
     token_ids, lengths, segment_starts = tokens
@@ -79,7 +79,7 @@ def forward(
 
 
 def _embed(embeddings: Embeddings, config: BertConfig, token_ids: Tensor, segments: Tensor) -> Tensor:
-    """The sum of word, position and segment embeddings, layer-normalised, [t, w]."""
+    """The sum of word, position and segment embeddings, layer-normalized, [t, w]."""
     words = tf.gather(embeddings.word, token_ids)  # [b, l, w]
     positions = tf.gather(embeddings.position, tf.range(tf.shape(token_ids)[1]))  # [l, w]
     segment = tf.gather(embeddings.segment, segments)  # [b, l, w]
@@ -137,11 +137,11 @@ def _dense(dense: Dense, rows: Tensor) -> Tensor:
 
 
 def _norm(norm: LayerNorm, config: BertConfig, rows: Tensor) -> Tensor:
-    """Layer normalisation of each row, [t, w]."""
-    # As a batch normalisation whose channels are our rows: TensorFlow's optimiser fuses it with the scale and offset.
+    """Layer normalization of each row, [t, w]."""
+    # As a batch normalization whose channels are our rows: TensorFlow's optimizer fuses it with the scale and offset.
     # (It also fuses the plain form, but then replaces epsilon by its own 1e-3.)
     count, width = tf.shape(rows)[0], config.hidden_size
-    normalised = tf.raw_ops.FusedBatchNormV3(
+    normalized = tf.raw_ops.FusedBatchNormV3(
         x=tf.reshape(rows, [1, count, width, 1]),
         scale=tf.fill([count], 1.0),
         offset=tf.fill([count], 0.0),
@@ -151,7 +151,7 @@ def _norm(norm: LayerNorm, config: BertConfig, rows: Tensor) -> Tensor:
         data_format="NCHW",
         is_training=True,
     )[0]  # [1, t, w, 1]
-    return tf.reshape(normalised, [count, width]) * norm.scale + norm.offset  # [t, w]
+    return tf.reshape(normalized, [count, width]) * norm.scale + norm.offset  # [t, w]
 
 
 def _present(pooler: Dense | None) -> Dense:
