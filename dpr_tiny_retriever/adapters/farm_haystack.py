@@ -31,7 +31,7 @@ from dpr_tiny_retriever.adapters.farm_haystack_checks import as_passage, check_c
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.load_options import DEFAULTS
-from dpr_tiny_retriever.types import BackendName, Pooling, Precision, Vectors
+from dpr_tiny_retriever.types import Pooling, Vectors
 
 __all__ = ["TinyDPRRetriever"]
 
@@ -105,6 +105,8 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         self.progress_bar = progress_bar
         self.scale_score = scale_score
         self.use_gpu = use_gpu
+        self._run_options: Dict[str, Any] = {"backend": backend, "threads": threads, "precision": precision}
+        self._run_options["device"] = None if use_gpu else _CPU
         self.encoder = DualEncoder.from_pretrained(
             model,
             query_model=query_embedding_model,
@@ -116,10 +118,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
             local_files_only=local_files_only,
             pooling=cast(Optional[Pooling], pooling),
             normalize=normalize,
-            precision=cast(Precision, precision),
-            backend=cast(BackendName, backend),
-            threads=threads,
-            device=None if use_gpu else _CPU,
+            **self._run_options,
         )
         if document_store is not None:
             check_document_store(document_store, self.encoder)
@@ -232,17 +231,18 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         try:
             from dpr_tiny_retriever.adapters.farm_haystack_training import train_as_haystack
         except ModuleNotFoundError as error:
+            missing = (error.name or "").split(".")[0]
             raise MissingExtraError(
-                f'training needs {error.name}, which is not installed; run: pip install "dpr-tiny-retriever[train]"'
+                f'training needs {missing}, which is not installed; run: pip install "dpr-tiny-retriever[train]"'
             ) from error
-
         self.encoder = train_as_haystack(self.encoder, use_gpu=self.use_gpu, **parameters)
         self.save(save_dir, query_encoder_save_dir, passage_encoder_save_dir)
-        # A pipeline that is saved from now on names the trained models.
+        query, passage = (str(Path(save_dir) / name) for name in (query_encoder_save_dir, passage_encoder_save_dir))
+        # With the backend and device of before; a pipeline that is saved from now on names the trained models.
+        self.encoder = DualEncoder.from_pretrained(query_model=query, passage_model=passage, **self._run_options)
         arguments = self._component_config["params"]
         arguments.pop("model", None)
-        arguments["query_embedding_model"] = str(Path(save_dir) / query_encoder_save_dir)
-        arguments["passage_embedding_model"] = str(Path(save_dir) / passage_encoder_save_dir)
+        arguments.update(query_embedding_model=query, passage_embedding_model=passage)
 
     def save(
         self,

@@ -48,7 +48,7 @@ def test_the_parameters_are_those_of_dense_passage_retriever() -> None:
 
 
 def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_directory: Path, tmp_path: Path) -> None:
-    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
+    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False, backend="numpy", max_seq_len_query=20)
     before = retriever.embed_queries(["who wrote the river"])
     retriever.train(
         str(data_dir),
@@ -70,7 +70,8 @@ def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_director
     )
     after = retriever.embed_queries(["who wrote the river"])
     assert np.abs(after - before).max() > 1e-4
-    loaded = TinyDPRRetriever.load(tmp_path / "saved", query_encoder_dir="q", passage_encoder_dir="p")
+    assert (retriever.encoder.backend, retriever.encoder.query_encoder.max_length) == ("numpy", 20)
+    loaded = TinyDPRRetriever.load(tmp_path / "saved", query_encoder_dir="q", passage_encoder_dir="p", backend="numpy")
     np.testing.assert_allclose(loaded.embed_queries(["who wrote the river"]), after, atol=1e-6)
     assert list((tmp_path / "checkpoints").iterdir())
     parameters = retriever.get_params()
