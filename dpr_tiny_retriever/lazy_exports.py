@@ -29,7 +29,7 @@ def lazy_exports(
             if error.name is None or error.name.startswith(_PACKAGE):
                 raise
             raise MissingExtraError(
-                f"{room.rpartition('.')[2]} needs {error.name}, which is not installed; "
+                f"{room.rpartition('.')[2]} needs {error.name.partition('.')[0]}, which is not installed; "
                 f'run: pip install "dpr-tiny-retriever[{extra}]"'
             ) from error
         return getattr(module, name)

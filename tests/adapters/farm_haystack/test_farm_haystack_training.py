@@ -131,3 +131,26 @@ def test_unsupported_values_are_refused(data_dir: Path, pair_directory: Path, ch
     retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
     with pytest.raises(ValueError, match=next(iter(changes))):
         retriever.train(str(data_dir), "train.json", **changes)
+
+
+def test_training_again_just_trains(data_dir: Path, pair_directory: Path, tmp_path: Path) -> None:
+    """As DensePassageRetriever does: into the same folder, and with other data and another folder."""
+    (tmp_path / "other.json").write_text(json.dumps(json.loads((data_dir / "train.json").read_text())[:4]))
+    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
+    for folder, name, save_dir in (
+        (data_dir, "train.json", "one"),
+        (data_dir, "train.json", "one"),
+        (tmp_path, "other.json", "two"),
+    ):
+        before = retriever.embed_queries(["who wrote the river"])
+        retriever.train(
+            str(folder),
+            name,
+            n_epochs=1,
+            learning_rate=1e-2,
+            num_warmup_steps=0,
+            save_dir=str(tmp_path / save_dir),
+            checkpoint_root_dir=tmp_path / "checkpoints",
+            checkpoint_every=1,
+        )
+        assert np.abs(retriever.embed_queries(["who wrote the river"]) - before).max() > 1e-4
