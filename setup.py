@@ -20,7 +20,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 SOURCE = "csrc/bert.c"
-HEADERS = ["csrc/gemm.h", "csrc/simd.h"]
+HEADERS = ["csrc/attention.h", "csrc/bert.h", "csrc/gemm.h", "csrc/simd.h"]
 FLAGS = "-shared -O3 -fno-math-errno -ffp-contract=fast -fvisibility=hidden -Wall -Wextra -Wconversion -Wshadow"
 #: What each build adds: the instructions that dpr_cpu_lanes in bert.c asks the processor for.
 BUILDS = {

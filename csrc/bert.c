@@ -3,18 +3,17 @@
    Compiled once for each instruction set. Texts are packed end to end, without padding. They are processed in groups of
    up to 256 tokens: few enough that activations stay in cache, enough to amortize streaming the weights.
 
-   Shapes:  T  tokens of a group             C  width of the hidden rows
-            N  tokens of one text            H  attention heads
-            NP N rounded up to PANEL         D  size of a head, C / H
-            E  size of a text's vector       F  inner width of the feed-forward network
-   Weights of linear layers are packed as gemm.h says. LayerNorm offsets are folded into the bias of the next linear
-   layer, the factor D^-0.5 of the scores into the query weights: see model/folding.py. */
+   The letters for shapes are explained in bert.h. Weights of linear layers are packed as gemm.h says. LayerNorm offsets
+   are folded into the bias of the next linear layer, the factor D^-0.5 of the scores into the query weights: see
+   model/folding.py. */
 
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention.h"
+#include "bert.h"
 #include "gemm.h"
 
 #if defined __SANITIZE_ADDRESS__
@@ -36,149 +35,6 @@
 #endif
 
 #define GROUP_TOKENS 256 /* a longer text makes a group of its own */
-
-/* native_library.py mirrors the two structures below. Whoever changes them increments LAYOUT, here and there. */
-#define LAYOUT "1"
-
-struct dpr_layer {
-    const float *qkv, *qkv_bias;           /* [C, 3C], [3C]: query, key and value */
-    const float *attn_out, *attn_out_bias; /* [C, C], [C] */
-    const float *attn_layernorm_scale;     /* [C] */
-    const float *ffn_in, *ffn_in_bias;     /* [C, F], [F] */
-    const float *ffn_out, *ffn_out_bias;   /* [F, C], [C] */
-    const float *ffn_layernorm_scale;      /* [C] */
-};
-
-struct dpr_bert {
-    size_t layer_count, width, heads, inner_width, vector_size, vocabulary_size, max_length;
-    int32_t activation, mean_pooling, normalize; /* enum activation, and two booleans */
-    float layernorm_epsilon;
-    const float *word_embeddings;           /* [vocabulary_size, C] */
-    const float *position_embeddings;       /* [max_length, C], the first segment's embedding added */
-    const float *segment_delta;             /* [C]: the second segment's embedding minus the first's */
-    const float *embedding_layernorm_scale; /* [C] */
-    const float *final_layernorm_bias;      /* [C]: the offset that no linear layer follows */
-    const struct dpr_layer *layers;
-    /* The last layer's attention where only the row of [CLS] is read; NULL where all rows are. */
-    const float *cls_query, *cls_query_bias; /* [C, C], [C] */
-    const float *cls_key;                    /* [H, D, C]: the key weights, transposed */
-    const float *cls_value, *cls_value_bias; /* [H, C, D], [C] */
-    /* NULL where the model has none. */
-    const float *pooler, *pooler_bias;         /* [C, C], [C] */
-    const float *projection, *projection_bias; /* [C, E], [E rounded up to PANEL] */
-};
-
-/* Texts whose ids are packed end to end. */
-struct texts {
-    size_t count;
-    const uint32_t *ids, *lengths, *segment_starts;
-};
-
-/* Scratch buffers for one group. */
-struct scratch {
-    float *hidden;   /* [T, C] */
-    float *qkv;      /* [T, 3C] */
-    float *context;  /* [T, C] */
-    float *attn_out; /* [T, C] */
-    float *ffn_in;   /* [T, F] */
-    /* attention of one text */
-    float *keys;   /* [NP / PANEL, D, PANEL]: one head's keys, packed */
-    float *mask;   /* [NP]: 0, and -1e30 where there is no token, which makes its softmax numerator 0 */
-    float *scores; /* [N, NP]; cls_attention: [H, NP] */
-    float *sums;   /* [N]; cls_attention: [H] */
-    /* cls_attention and pooling of one text */
-    float *query;           /* [C] */
-    float *projected_query; /* [H, C] */
-    float *weighted_hidden; /* [H, C] */
-    float *pooled;          /* [C] */
-    float *pooler_out;      /* [C] */
-    float *projected;       /* [E rounded up to PANEL] */
-};
-
-INLINE size_t round_up(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
-
-/* Multi-head attention of one text: qkv [N, 3C] -> context [N, C]. For each head and token n:
-   context[n] = sum over m of softmax(query[n] . key[m]) value[m]. */
-REFERENCE void attention_reference(size_t N, size_t C, size_t H, const float *qkv, float *probabilities,
-                                   float *context) {
-    size_t D = C / H;
-    for (size_t h = 0; h < H; h++) {
-        for (size_t n = 0; n < N; n++) {
-            const float *query = qkv + n * 3 * C + h * D;
-            float largest = -INFINITY, sum = 0;
-            for (size_t m = 0; m < N; m++) {
-                const float *key = qkv + m * 3 * C + C + h * D;
-                float score = 0;
-                for (size_t d = 0; d < D; d++) score += query[d] * key[d];
-                if (score > largest) largest = score;
-                probabilities[m] = score;
-            }
-            for (size_t m = 0; m < N; m++) {
-                probabilities[m] = expf(probabilities[m] - largest);
-                sum += probabilities[m];
-            }
-            for (size_t d = 0; d < D; d++) {
-                float total = 0;
-                for (size_t m = 0; m < N; m++) total += probabilities[m] / sum * qkv[m * 3 * C + 2 * C + h * D + d];
-                context[n * C + h * D + d] = total;
-            }
-        }
-    }
-}
-
-/* Packs the keys of one head, rows [N, D] that are stride apart, as the right-hand matrix [D, N] of a gemm. */
-static void pack_keys(size_t N, size_t D, const float *key, size_t stride, float *panels) {
-    size_t NP = round_up(N, PANEL);
-    for (size_t n = 0; n < NP; n++) {
-        float *column = panels + n / PANEL * D * PANEL + n % PANEL;
-        for (size_t d = 0; d < D; d++) column[d * PANEL] = n < N ? key[n * stride + d] : 0;
-    }
-}
-
-/* As attention_reference: scores = query keys', then context = softmax(scores) values, head by head. */
-static void attention(size_t N, size_t C, size_t H, const float *qkv, struct scratch *scratch, float *context) {
-    size_t D = C / H, NP = round_up(N, PANEL);
-    for (size_t n = 0; n < NP; n++) scratch->mask[n] = n < N ? 0 : -1e30f;
-    for (size_t h = 0; h < H; h++) {
-        const float *query = qkv + h * D, *key = query + C, *value = key + C; /* rows are 3C apart */
-        float *head_context = context + h * D;                               /* rows are C apart */
-        pack_keys(N, D, key, 3 * C, scratch->keys);
-        gemm(N, D, NP, query, 3 * C, scratch->keys, D * PANEL, PANEL, scratch->mask, NULL, scratch->scores, NP);
-        softmax_numerators(N, NP, scratch->scores, scratch->sums);
-        gemm(N, N, D, scratch->scores, NP, value, PANEL, 3 * C, NULL, NULL, head_context, C);
-        for (size_t n = 0; n < N; n++) {
-            float *row = head_context + n * C;
-            float reciprocal_sum = 1 / scratch->sums[n];
-            for (size_t d = 0; d < D; d += LANES) store(row + d, load(row + d) * reciprocal_sum);
-        }
-    }
-}
-
-/* Attention of one text's first token, [CLS], in the last layer: hidden [N, C] -> context [C]. The key and value
-   products are taken once instead of once a token: q (x K) = (q K') x, and p (x V) = (p x) V. */
-static void cls_attention(const struct dpr_bert *bert, size_t N, const float *hidden, struct scratch *scratch,
-                          float *context) {
-    size_t C = bert->width, H = bert->heads, D = C / H, NP = round_up(N, PANEL);
-    linear(1, C, C, hidden, bert->cls_query, bert->cls_query_bias, NULL, scratch->query);
-    for (size_t h = 0; h < H; h++) {
-        float *projected_query = scratch->projected_query + h * C, *scores = scratch->scores + h * NP;
-        linear(1, D, C, scratch->query + h * D, bert->cls_key + h * D * C, NULL, NULL, projected_query);
-        for (size_t n = 0; n < N; n++) {
-            vec sum = splat(0);
-            for (size_t c = 0; c < C; c += LANES) sum += load(projected_query + c) * load(hidden + n * C + c);
-            scores[n] = hsum(sum);
-        }
-        for (size_t n = N; n < NP; n++) scores[n] = -1e30f;
-    }
-    softmax_numerators(H, NP, scratch->scores, scratch->sums);
-    gemm(H, N, C, scratch->scores, NP, hidden, PANEL, C, NULL, NULL, scratch->weighted_hidden, C);
-    for (size_t h = 0; h < H; h++) {
-        float *weighted_hidden = scratch->weighted_hidden + h * C;
-        for (size_t c = 0; c < C; c++) weighted_hidden[c] /= scratch->sums[h];
-        linear(1, C, D, weighted_hidden, bert->cls_value + h * C * D, bert->cls_value_bias + h * D, NULL,
-               context + h * D);
-    }
-}
 
 /* The rest of a transformer layer: hidden [rows, C] and context [rows, C] -> hidden. */
 static void feed_forward(const struct dpr_bert *bert, const struct dpr_layer *layer, size_t rows,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 #: As setup.py names them, the fastest first.
 BUILDS = ("avx512", "avx2", "base")
-#: The version of the two structures below: increment it here and in bert.c whenever a field changes.
+#: The version of the two structures below: increment it here and in bert.h whenever a field changes.
 LAYOUT = 1
 
 #: By what dpr_build() calls an instruction set.
@@ -24,7 +24,7 @@ _DISPLAY_NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "baseline
 
 
 class LayerStruct(ctypes.Structure):
-    """struct dpr_layer of bert.c: pointers to packed weights, biases and scales."""
+    """struct dpr_layer of bert.h: pointers to packed weights, biases and scales."""
 
     _fields_ = [
         ("qkv", ctypes.c_void_p),
@@ -41,7 +41,7 @@ class LayerStruct(ctypes.Structure):
 
 
 class BertStruct(ctypes.Structure):
-    """struct dpr_bert of bert.c."""
+    """struct dpr_bert of bert.h."""
 
     _fields_ = [
         ("layer_count", ctypes.c_size_t),

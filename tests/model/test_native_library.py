@@ -21,7 +21,7 @@ WRONG_SIZE = 3
 
 def fields_of(struct: str) -> list[str]:
     """The names of a C structure's fields, in order."""
-    source = re.sub(r"/\*.*?\*/", "", (CSRC / "bert.c").read_text(encoding="utf-8"), flags=re.DOTALL)
+    source = re.sub(r"/\*.*?\*/", "", (CSRC / "bert.h").read_text(encoding="utf-8"), flags=re.DOTALL)
     found = re.search(rf"^struct {struct} \{{(.*?)^\}};", source, flags=re.DOTALL | re.MULTILINE)
     assert found is not None
     declarations = [part.strip() for part in found[1].split(";")]
@@ -83,11 +83,11 @@ def test_a_library_of_another_layout_is_not_used_and_named(tmp_path: Path) -> No
     (package / "_native").mkdir()
     sources = tmp_path / "csrc"
     shutil.copytree(CSRC, sources)
-    source = sources / "bert.c"
+    header = sources / "bert.h"
     current = f'#define LAYOUT "{LAYOUT}"'
-    assert current in source.read_text(encoding="utf-8")
-    source.write_text(source.read_text(encoding="utf-8").replace(current, '#define LAYOUT "0"'), encoding="utf-8")
-    compile_library(source, package / "_native" / "libbert_base.so", "base")
+    assert current in header.read_text(encoding="utf-8")
+    header.write_text(header.read_text(encoding="utf-8").replace(current, '#define LAYOUT "0"'), encoding="utf-8")
+    compile_library(sources / "bert.c", package / "_native" / "libbert_base.so", "base")
     script = "from dpr_tiny_retriever.model.native_library import *; print(available_builds(), unavailable_builds())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.startswith("() ")
