@@ -108,7 +108,7 @@ def sanitize(session: nox.Session) -> None:
     runtime = session.run(compiler, "-print-file-name=libasan.so", external=True, silent=True)
     environment = {"LD_PRELOAD": str(runtime).strip(), "ASAN_OPTIONS": "detect_leaks=0", "CFLAGS": flags}
     # A sanitizer writes its report to the process's standard error and ends it: pytest must not capture that.
-    session.run("pytest", "--session=sanitize", "--capture=sys", *session.posargs, env=environment)
+    session.run("pytest", "--session=sanitize", "--capture=sys", "--numprocesses=2", *session.posargs, env=environment)
 
 
 @nox.session

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -93,6 +94,23 @@ def climbing_imports() -> list[str]:
     return found
 
 
+def circles() -> list[str]:
+    """Modules that import each other, in a room or across rooms, at the top of a file or within a function."""
+    modules = {}
+    for path in package_files():
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    imports: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        targets = {name if name in modules else name.rpartition(".")[0] for name in imported_names(path)}
+        imports[module] = (targets & modules.keys()) - {module}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return [" imports ".join(reversed(error.args[1]))]
+    return []
+
+
 def private_imports() -> list[str]:
     found = []
     for path in package_files():
@@ -138,12 +156,15 @@ def too_long() -> list[str]:
     return found
 
 
+RULES = [climbing_imports, circles, private_imports, misplaced_frameworks, too_long]
+
+
 def test_every_room_stands_on_a_floor() -> None:
     rooms = {room_of(path) for path in package_files()}
     assert rooms == FLOOR_OF.keys()
 
 
-@pytest.mark.parametrize("broken", [climbing_imports, private_imports, misplaced_frameworks, too_long])
+@pytest.mark.parametrize("broken", RULES)
 def test_the_house_is_in_order(broken: object) -> None:
     assert callable(broken)
     assert broken() == []
@@ -165,6 +186,6 @@ def test_markers_are_read_from_the_source() -> None:
 
 
 if __name__ == "__main__":
-    problems = [line for rule in (climbing_imports, private_imports, misplaced_frameworks, too_long) for line in rule()]
+    problems = [line for rule in RULES for line in rule()]
     print(*problems, sep="\n")
     sys.exit(bool(problems))
