@@ -1,13 +1,16 @@
-"""Threads: how many are worth starting, and a pool that also works where none can be started."""
+"""Threads: how many are worth starting, a pool that also works where none can be started, and BLAS's own."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
@@ -49,6 +52,35 @@ class WorkerPool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+_BLAS_LIMIT = threading.Lock()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let numpy's matrix products run on the calling thread alone.
+
+    Products of a few rows take a fraction of the time so: the threads of OpenBLAS wait for each other. Whoever has many
+    of them runs them on threads of a WorkerPool, and enters this once: to change the limit between them costs more than
+    they do. The limit is the process's. Of contexts that overlap, the first sets it and lifts it; it does both in one
+    thread, since some builds of OpenBLAS ignore a thread that is not the main one.
+    """
+    if not _BLAS_LIMIT.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _blas_libraries().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        _BLAS_LIMIT.release()
+
+
+@cache
+def _blas_libraries() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _done(task: Callable[[], _Result]) -> Future[_Result]:

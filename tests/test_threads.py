@@ -1,4 +1,4 @@
-"""How many threads are worth starting, and what becomes of work where none can be started."""
+"""How many threads are worth starting, what becomes of work where none can be started, and BLAS on one thread."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from dpr_tiny_retriever import Encoder
-from dpr_tiny_retriever.threads import WorkerPool, usable_processors
+from dpr_tiny_retriever.threads import WorkerPool, one_blas_thread, usable_processors
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -121,3 +122,39 @@ threading.Thread(target=index).start()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("(3000, 128)\n", "")
+
+
+def blas_threads() -> list[int]:
+    """How many threads numpy's BLAS library uses now; other packages may have brought others."""
+    libraries = ThreadpoolController().select(user_api="blas").info()
+    return [library["num_threads"] for library in libraries if "numpy" in library["filepath"]]
+
+
+def test_blas_has_its_own_number_of_threads_again_when_the_first_of_two_contexts_ends() -> None:
+    before = blas_threads()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with one_blas_thread():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    with one_blas_thread():
+        thread.start()
+        inside.wait()
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+    leave.set()
+    thread.join()
+    assert blas_threads() == before
+
+
+def test_numpy_encodes_with_blas_on_one_thread(pair_directory: Path) -> None:
+    encoder = Encoder.from_pretrained(pair_directory, side="passage", backend="numpy", threads=2)
+    stream = encoder.stream(f"the text of number {n} " * 30 for n in range(9000))
+    before = blas_threads()
+    next(stream)
+    assert set(blas_threads()) == {1}
+    stream.close()
+    assert blas_threads() == before

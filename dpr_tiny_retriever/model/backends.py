@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, Protocol, get_args
 
@@ -36,7 +37,7 @@ from dpr_tiny_retriever.model.tensorflow_backend import (
     tensorflow_sees_gpu,
 )
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
-from dpr_tiny_retriever.threads import usable_processors
+from dpr_tiny_retriever.threads import one_blas_thread, usable_processors
 from dpr_tiny_retriever.types import BackendName, Precision, Vectors
 
 #: Tokens that native code or numpy is given at once, at relative cost 1: some milliseconds of work, and too few to be
@@ -61,6 +62,9 @@ class Backend(Protocol):
 
     def split(self, tokens: Tokens, batch_size: int | None) -> Sequence[Any]:
         """The tokens of a chunk in parts for run; batch_size is the most texts in one where there are several."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """The context in which parts are run, entered once for all parts of a call."""
 
     def run(self, work: Any, vectors: Vectors) -> int:
         """Write the vectors of one part to its rows of the chunk's vectors [n, embedding_dim]; return how many."""
@@ -94,7 +98,7 @@ def choose_backend(
         return UnpaddedBackend(f"native ({bert.build})", bert, config, threads)
 
     def numpy() -> UnpaddedBackend:
-        return UnpaddedBackend("numpy", NumpyBert(config, weights), config, threads)
+        return UnpaddedBackend("numpy", NumpyBert(config, weights), config, threads, running=one_blas_thread)
 
     def tensorflow() -> TensorFlowBackend:
         return TensorFlowBackend(config, weights, threads=threads, device=device, precision=precision)
@@ -132,8 +136,17 @@ def _from_environment() -> tuple[str, str | None]:
 class UnpaddedBackend:
     """Native code or numpy, given slices of texts without padding."""
 
-    def __init__(self, name: str, bert: NativeBert | NumpyBert, config: BertConfig, threads: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        bert: NativeBert | NumpyBert,
+        config: BertConfig,
+        threads: int | None,
+        *,
+        running: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.name = name
+        self.running = running
         self.slice_tokens = max(int(SLICE_TOKENS / config.relative_cost), MIN_SLICE_TOKENS)
         self._forward_into = bert.forward_into
         self._threads = threads
@@ -181,6 +194,9 @@ class SmallAndLarge:
     def split(self, tokens: Tokens, batch_size: int | None) -> Sequence[tuple[Backend, Any]]:
         backend = self._small if len(tokens.ids) <= self._max_small_tokens else self._large
         return [(backend, work) for work in backend.split(tokens, batch_size)]
+
+    def running(self) -> AbstractContextManager[None]:
+        return self._small.running()  # a large backend is TensorFlow, which needs no context, or the small one
 
     def run(self, work: tuple[Backend, Any], vectors: Vectors) -> int:
         backend, part = work

@@ -44,8 +44,9 @@ class Runner:
             (vectors,) = self.forward_chunks([tokens], batch_size=batch_size)
             return vectors
         vectors = np.empty((len(tokens.lengths), self._embedding_dim), np.float32)
-        for part in parts:  # in this thread: another would only cost time
-            self.backend.run(part, vectors)
+        with self.backend.running():
+            for part in parts:  # in this thread: another would only cost time
+                self.backend.run(part, vectors)
         return vectors
 
     def forward_chunks(
@@ -58,7 +59,7 @@ class Runner:
         """
         errors: list[Exception] = []
         in_flight: deque[tuple[Vectors, list[Future[int]]]] = deque()
-        with WorkerPool(self.backend.workers) as pool:
+        with self.backend.running(), WorkerPool(self.backend.workers) as pool:
             for tokens in _until_error(chunks, errors):
                 vectors = np.empty((len(tokens.lengths), self._embedding_dim), np.float32)
                 parts = self.backend.split(tokens, batch_size)

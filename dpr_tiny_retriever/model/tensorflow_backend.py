@@ -68,6 +68,9 @@ class TensorFlowBackend:
         limit = self._config.max_position_embeddings
         return list(padded_batches(tokens, limit=limit, token_budget=self._batch_tokens, batch_size=batch_size))
 
+    def running(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def run(self, work: PaddedBatch, vectors: Vectors) -> int:
         graph = self.tf_function()
         with _placed(self._device):  # the caller may be inside a tf.device of its own

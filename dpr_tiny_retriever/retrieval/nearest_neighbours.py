@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.passage_store import UniquePassages, blocks
-from dpr_tiny_retriever.threads import WorkerPool, usable_processors
+from dpr_tiny_retriever.threads import WorkerPool, one_blas_thread, usable_processors
 from dpr_tiny_retriever.types import Metric, Vectors
 
 QUERY_BLOCK = 256  # queries
@@ -193,14 +193,9 @@ def expand_duplicates(hits: Hits, unique: UniquePassages) -> Hits:
 def _map_on_threads(function: Callable[[int], Hits], starts: Iterable[int]) -> list[Hits]:
     """Run a function on as many threads as may be used, each with BLAS on one thread.
 
-    That is faster than BLAS on all threads, followed by a selection on one. It needs threadpoolctl (extras `eval` and
-    `train`); without it the blocks run one after another.
+    That is faster than BLAS on all threads, followed by a selection on one.
     """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return [function(start) for start in starts]
-    with threadpool_limits(1, "blas"), WorkerPool(min(usable_processors(), _MAX_WORKERS)) as pool:
+    with one_blas_thread(), WorkerPool(min(usable_processors(), _MAX_WORKERS)) as pool:
         hits = [pool.submit(partial(function, start)) for start in starts]
         return [future.result() for future in hits]
 
