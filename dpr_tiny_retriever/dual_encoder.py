@@ -108,7 +108,8 @@ class DualEncoder:
         self, queries: Iterable[str], *, batch_size: int | None = None, show_progress: bool | None = None
     ) -> Vectors:
         """Encode queries to float32 [n, embedding_dim]; the options are those of Encoder.encode."""
-        return self.query_encoder.encode(as_queries(queries), batch_size=batch_size, show_progress=show_progress)
+        pairs = [("", query) for query in as_queries(queries)]
+        return self.query_encoder.encode_pairs(pairs, batch_size=batch_size, show_progress=show_progress)
 
     def encode_passages(
         self,

@@ -112,25 +112,35 @@ class Encoder:
         return self._num_truncated
 
     def encode(
-        self,
-        passages: Iterable[PassageLike],
-        *,
-        batch_size: int | None = None,
-        show_progress: bool | None = None,
+        self, passages: Iterable[PassageLike], *, batch_size: int | None = None, show_progress: bool | None = None
     ) -> Vectors:
         """Encode titled or plain texts to float32 [n, embedding_dim], in the caller's order.
 
         An empty text is encoded as one without words. batch_size is the most texts in one batch where texts are many
         (None: as many as are fast). show_progress None shows a bar for long work only.
         """
-        return self._encode(as_passages(passages), batch_size, show_progress)
+        return self.encode_pairs(as_passages(passages), batch_size=batch_size, show_progress=show_progress)
+
+    def encode_pairs(
+        self, pairs: list[tuple[str, str]], *, batch_size: int | None = None, show_progress: bool | None = None
+    ) -> Vectors:
+        """As encode, for checked pairs of a title, "" for none, and a text: what passage.as_passages returns."""
+        is_long = show_progress is not None or len(pairs) > _MAX_TEXTS_WITHOUT_BAR
+        shown = is_long and is_bar_shown(show_progress)
+        if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
+            _check_batch_size(batch_size)
+            tokens = self.tokenizer.tokenize(pairs, self.max_length)
+            self._count_truncated(tokens)
+            return self._runner.forward(tokens, batch_size=batch_size)
+        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
+        filled = 0
+        for block in self._blocks(iter(pairs), batch_size, shown, len(pairs)):
+            vectors[filled : filled + len(block)] = block
+            filled += len(block)
+        return vectors
 
     def stream(
-        self,
-        passages: Iterable[PassageLike],
-        *,
-        batch_size: int | None = None,
-        show_progress: bool | None = None,
+        self, passages: Iterable[PassageLike], *, batch_size: int | None = None, show_progress: bool | None = None
     ) -> Iterator[Vectors]:
         """Encode any number of texts in bounded memory: yield blocks of float32 [at most 4096, embedding_dim].
 
@@ -147,7 +157,7 @@ class Encoder:
         """
         if not self._is_warm:  # pipelines call it before every run
             self.tokenizer.warm_up()
-            self._encode([("", "")], None, False)
+            self.encode_pairs([("", "")], show_progress=False)
             self._is_warm = True
         if bulk:
             self._runner.backend.warm_up()
@@ -193,21 +203,6 @@ class Encoder:
             return self._reload, ()
         made = partial(Encoder, max_length=self.max_length, similarity=self.similarity, runner=self._runner)
         return made, (self.config, self.weights, self.tokenizer)
-
-    def _encode(self, pairs: list[tuple[str, str]], batch_size: int | None, show_progress: bool | None) -> Vectors:
-        is_long = show_progress is not None or len(pairs) > _MAX_TEXTS_WITHOUT_BAR
-        shown = is_long and is_bar_shown(show_progress)
-        if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
-            _check_batch_size(batch_size)
-            tokens = self.tokenizer.tokenize(pairs, self.max_length)
-            self._count_truncated(tokens)
-            return self._runner.forward(tokens, batch_size=batch_size)
-        vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
-        filled = 0
-        for block in self._blocks(iter(pairs), batch_size, shown, len(pairs)):
-            vectors[filled : filled + len(block)] = block
-            filled += len(block)
-        return vectors
 
     def _blocks(
         self, pairs: Iterator[tuple[str, str]], batch_size: int | None, shown: bool, total: int | None

@@ -51,6 +51,8 @@ class NativeBert:
         self._encode = library.encode
         self._arrays: list[Array] = []  # keeps alive what the structure points to
         self._bert = self._structure(config, weights)
+        self._struct = ctypes.byref(self._bert), ctypes.sizeof(self._bert)
+        self._vector_size = config.embedding_dim
 
     def forward_into(self, vectors: Vectors, tokens: Tokens) -> None:
         """Write the vectors of n texts, float32 [n, embedding_dim].
@@ -62,7 +64,7 @@ class NativeBert:
         _check("tokens.lengths", tokens.lengths, _INT32, 1)
         _check("tokens.segment_starts", tokens.segment_starts, _INT32, 1)
         _check("vectors", vectors, _FLOAT32, 2)
-        expected = (len(tokens.lengths), self._bert.vector_size)
+        expected = (len(tokens.lengths), self._vector_size)
         if vectors.shape != expected or not vectors.flags.writeable:
             access = "writable" if vectors.flags.writeable else "read-only"
             raise ValueError(f"vectors has shape {vectors.shape} and is {access}; expected shape {expected}, writable")
@@ -71,8 +73,7 @@ class NativeBert:
                 f"{len(tokens.lengths)} texts have {len(tokens.segment_starts)} segment starts; expected as many"
             )
         outcome = self._encode(
-            ctypes.byref(self._bert),
-            ctypes.sizeof(self._bert),
+            *self._struct,
             len(tokens.lengths),
             tokens.ids.ctypes.data,
             len(tokens.ids),
@@ -203,7 +204,8 @@ def _check(name: str, array: object, dtype: np.dtype[Any], ndim: int) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         found = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"of type {type(array).__name__}"
         raise TypeError(f"{name} is {found}; expected a numpy array of {dtype}")
-    if array.ndim != ndim or not (array.flags.c_contiguous and array.flags.aligned):
+    flags = array.flags
+    if array.ndim != ndim or not (flags.c_contiguous and flags.aligned):
         raise ValueError(
             f"{name} has shape {array.shape} and strides {array.strides}; expected ndim {ndim}, contiguous and "
             "aligned, as numpy.ascontiguousarray makes it"
