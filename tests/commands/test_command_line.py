@@ -18,8 +18,6 @@ import pytest
 
 from dpr_tiny_retriever import __version__
 
-pytestmark = pytest.mark.also_lowest
-
 COMMAND = [sys.executable, "-m", "dpr_tiny_retriever"]
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.model.native_library import native_libraries
 
-pytestmark = [pytest.mark.also_lowest, pytest.mark.also_modern, pytest.mark.also_sanitize]
+pytestmark = [pytest.mark.also_modern, pytest.mark.also_sanitize]
 
 #: By which each build of the native library divides heads and inner widths.
 PANELS = {f"native:{build}": library.panel for build, library in native_libraries().items()}
