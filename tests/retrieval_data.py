@@ -139,6 +139,21 @@ def dpr_records(count: int, *, positives: int = 2, hard_negatives: int = 4, seed
     ]
 
 
+def dpr_record(question: str, positives: Sequence[str], negatives: Sequence[str]) -> dict[str, Any]:
+    """A question as DPR writes it; positives have the title p, hard negatives n."""
+    return {
+        "question": question,
+        "answers": ["x"],
+        "positive_ctxs": [context("p", text, text) for text in positives],
+        "negative_ctxs": [],
+        "hard_negative_ctxs": [context("n", text, text) for text in negatives],
+    }
+
+
+def write_dpr(path: Path, *records: dict[str, Any]) -> Path:
+    return write_text(path, json.dumps(list(records), indent=4))
+
+
 def context(title: str, text: str, passage_id: str) -> dict[str, Any]:
     return {"title": title, "text": text, "score": 1000, "title_score": 1, "passage_id": passage_id}
 

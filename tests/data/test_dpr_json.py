@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from retrieval_data import (
-    context,
+    dpr_record,
     json_lines,
+    write_dpr,
     write_text,
 )
 
@@ -19,23 +20,9 @@ from dpr_tiny_retriever.evaluation import DataError, load_dataset
 pytestmark = pytest.mark.evaluation
 
 
-def record(question: str, positives: list[str], negatives: list[str], **changes: Any) -> dict[str, Any]:
-    return {
-        "question": question,
-        "answers": ["x"],
-        "positive_ctxs": [context("p", text, text) for text in positives],
-        "negative_ctxs": [],
-        "hard_negative_ctxs": [context("n", text, text) for text in negatives],
-    } | changes
-
-
-def write_dpr(path: Path, *records: dict[str, Any]) -> Path:
-    return write_text(path, json.dumps(list(records), indent=4))
-
-
 def test_dpr_dev_takes_the_first_positive_and_the_first_hard_negatives_in_order(tmp_path: Path) -> None:
     path = write_dpr(
-        tmp_path / "dev.json", record("one?", ["a", "b"], ["c", "d", "e"]), record("two?", ["c"], ["a", "a"])
+        tmp_path / "dev.json", dpr_record("one?", ["a", "b"], ["c", "d", "e"]), dpr_record("two?", ["c"], ["a", "a"])
     )
     dataset = load_dataset(path, hard_negatives=2)
     assert dataset.protocol == "dpr-dev"
@@ -48,8 +35,8 @@ def test_dpr_dev_takes_the_first_positive_and_the_first_hard_negatives_in_order(
 
 def test_dpr_dev_asks_for_thirty_hard_negatives(tmp_path: Path) -> None:
     enough, short = (
-        record("one?", ["a"], [str(n) for n in range(31)]),
-        record("two?", ["a"], [str(n) for n in range(29)]),
+        dpr_record("one?", ["a"], [str(n) for n in range(31)]),
+        dpr_record("two?", ["a"], [str(n) for n in range(29)]),
     )
     dataset = load_dataset(write_dpr(tmp_path / "dev.json", short, enough))
     assert dataset.queries == ["one?"]
@@ -75,7 +62,7 @@ def test_the_key_variants_that_haystack_reads(tmp_path: Path, question: str, pos
 
 
 def test_a_gzip_file_needs_no_other_name_than_its_content(tmp_path: Path) -> None:
-    records = json.dumps([record("one?", ["a"], ["b"])])
+    records = json.dumps([dpr_record("one?", ["a"], ["b"])])
     write_text(tmp_path / "dev.json", records, zipped=True)
     (tmp_path / "dev.json.gz").rename(tmp_path / "dev")
     assert load_dataset(tmp_path / "dev", hard_negatives=1).queries == ["one?"]
@@ -100,7 +87,7 @@ def test_no_hard_negatives_are_read_where_none_are_asked_for(tmp_path: Path) -> 
     ],
 )
 def test_a_wrong_dpr_record_is_reported_with_its_line(tmp_path: Path, wrong: dict[str, Any], problem: str) -> None:
-    good, bad = record("one?", ["a"], ["b"]), record("two?", ["a"], ["b"]) | wrong
+    good, bad = dpr_record("one?", ["a"], ["b"]), dpr_record("two?", ["a"], ["b"]) | wrong
     path = write_text(tmp_path / "dev.jsonl", json_lines([good, bad]))
     with pytest.raises(DataError) as error:
         load_dataset(path, hard_negatives=1)
@@ -115,9 +102,9 @@ def test_a_dpr_record_without_its_keys_is_reported(tmp_path: Path) -> None:
 
 
 def test_questions_without_a_positive_are_counted_and_named(tmp_path: Path) -> None:
-    path = write_dpr(tmp_path / "dev.json", record("one?", [], ["b"]), record("two?", ["a"], ["b"]))
+    path = write_dpr(tmp_path / "dev.json", dpr_record("one?", [], ["b"]), dpr_record("two?", ["a"], ["b"]))
     assert load_dataset(path, hard_negatives=1).notes == [f"1 questions left out, no positive: first {path}:2"]
-    write_dpr(path, record("one?", [], ["b"]))
+    write_dpr(path, dpr_record("one?", [], ["b"]))
     with pytest.raises(
         DataError, match=r"no question is left \(1 questions left out, no positive: first .*dev\.json:2\)"
     ):

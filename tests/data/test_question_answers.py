@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from retrieval_data import (
-    context,
+    dpr_record,
     json_lines,
     library_corpus,
+    write_dpr,
     write_library,
     write_text,
 )
@@ -19,20 +19,6 @@ from dpr_tiny_retriever import Passage
 from dpr_tiny_retriever.evaluation import DataError, load_dataset
 
 pytestmark = pytest.mark.evaluation
-
-
-def record(question: str, positives: list[str], negatives: list[str], **changes: Any) -> dict[str, Any]:
-    return {
-        "question": question,
-        "answers": ["x"],
-        "positive_ctxs": [context("p", text, text) for text in positives],
-        "negative_ctxs": [],
-        "hard_negative_ctxs": [context("n", text, text) for text in negatives],
-    } | changes
-
-
-def write_dpr(path: Path, *records: dict[str, Any]) -> Path:
-    return write_text(path, json.dumps(list(records), indent=4))
 
 
 def test_dprs_passages_and_questions(tmp_path: Path) -> None:
@@ -90,7 +76,7 @@ def test_a_passage_row_with_too_few_fields_is_reported(tmp_path: Path) -> None:
 
 def test_options_of_another_protocol_are_refused(tmp_path: Path) -> None:
     folder = write_library(tmp_path)
-    dpr = write_dpr(tmp_path / "dev.json", record("one?", ["a"], ["b"]))
+    dpr = write_dpr(tmp_path / "dev.json", dpr_record("one?", ["a"], ["b"]))
     with pytest.raises(ValueError, match="found questions with the protocol beir"):
         load_dataset(folder, protocol="beir", questions=dpr)
     with pytest.raises(ValueError, match="limit_passages is 5 with dpr-dev"):
