@@ -80,24 +80,6 @@ def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_director
     assert "model" not in parameters
 
 
-def test_training_again_into_the_same_folder_trains_again(data_dir: Path, pair_directory: Path, tmp_path: Path) -> None:
-    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False)
-    vectors = [retriever.embed_queries(["who wrote the river"])]
-    for _ in range(2):
-        retriever.train(
-            str(data_dir),
-            "train.json",
-            batch_size=3,
-            n_epochs=1,
-            learning_rate=1e-3,
-            num_warmup_steps=0,
-            save_dir=str(tmp_path / "saved"),
-        )
-        vectors.append(retriever.embed_queries(["who wrote the river"]))
-    assert np.abs(vectors[1] - vectors[0]).max() > 1e-4
-    assert np.abs(vectors[2] - vectors[1]).max() > 1e-4
-
-
 WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None  # importing it fails
