@@ -45,12 +45,11 @@ class BundledBatches(BatchMaker):
         self,
         examples: ExampleStore,
         settings: Settings,
-        *,
-        total_steps: int,
         teacher: Teacher | None,
+        *,
         extras: BatchExtras,
     ) -> None:
-        super().__init__(examples, settings, total_steps=total_steps, teacher=teacher)
+        super().__init__(examples, settings, teacher)
         if teacher is None:
             raise ValueError("the recipe has no teacher; expected --teacher")
         self._nearest = NearestPassages(teacher)

@@ -8,17 +8,15 @@ import tensorflow as tf
 
 from dpr_tiny_retriever.training.batches import Batch
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
-from dpr_tiny_retriever.training.losses import BatchScores, log_likelihood_loss, masked, two_way_kl_divergence
-from dpr_tiny_retriever.training.validated import NotNegative, Positive, Validated
+from dpr_tiny_retriever.training.losses import BatchScores, Loss, log_likelihood_loss, masked, two_way_kl_divergence
+from dpr_tiny_retriever.training.validated import NotNegative
 from dpr_tiny_retriever.types import Tensor
 
 
-class QueuedContrastive(Validated, frozen=True, kw_only=True):
+class QueuedContrastive(Loss, frozen=True, kw_only=True):
     """As Contrastive, with the passages of the queue as further negatives."""
 
     name: ClassVar[str] = "contrastive"
-    uses_teacher: ClassVar[bool] = False
-    weight: Positive
 
     def value(self, batch: BatchScores) -> Tensor:
         candidates = masked(batch.scores, batch.mask.is_negative_or_own)  # [b, c]
@@ -28,12 +26,11 @@ class QueuedContrastive(Validated, frozen=True, kw_only=True):
         return log_likelihood_loss(batch.scores, candidates, batch.mask.own)
 
 
-class BlendedKLDivergence(Validated, frozen=True, kw_only=True):
+class BlendedKLDivergence(Loss, frozen=True, kw_only=True):
     """As KLDivergence over the batch and the queue, from the teacher's scores plus BM25 times bm25_weight."""
 
     name: ClassVar[str] = "kl_divergence"
     uses_teacher: ClassVar[bool] = True
-    weight: Positive
     bm25_weight: NotNegative = 0.0
 
     def value(self, batch: BatchScores) -> Tensor:

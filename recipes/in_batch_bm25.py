@@ -54,7 +54,8 @@ class InBatchBM25:
         self, texts: TokenStore, rows: Rows
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
         """The word pieces with a weight in the texts of these rows, each one's place in rows; the texts' lengths."""
-        ids, lengths = texts.joined(rows)
+        parts = [texts.tokens(row) for row in rows.tolist()]
+        ids, lengths = np.concatenate(parts), np.array([len(part) for part in parts])
         places = np.repeat(np.arange(len(rows)), lengths)
         kept = ids < len(self._weights)
         kept[kept] = self._weights[ids[kept]] > 0

@@ -16,7 +16,7 @@ from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.losses import TEMPERATURES, kl_divergence
-from dpr_tiny_retriever.training.settings import Batches, Settings
+from dpr_tiny_retriever.training.settings import Batches, Schedule, Settings
 from dpr_tiny_retriever.training.token_store import ExampleStore
 from dpr_tiny_retriever.types import Vectors
 
@@ -56,8 +56,8 @@ def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int) 
     It minimizes the divergence from the teacher's scores among near neighbours, in both directions. At an equal width
     it keeps more of the order of the nearest passages than the principal components, which keep large differences.
     """
-    settings = Settings(batches=Batches(size=_BATCH_SIZE, hard_negatives=0))
-    maker = BundledBatches(examples, settings, total_steps=steps, teacher=teacher, extras=_EXTRAS)
+    settings = Settings(schedule=Schedule(steps=steps), batches=Batches(size=_BATCH_SIZE, hard_negatives=0))
+    maker = BundledBatches(examples, settings, teacher, extras=_EXTRAS)
     temperature = TEMPERATURES[teacher.similarity]
     projection = tf.Variable(teacher.components)
     optimizer: Any = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(_LEARNING_RATE, steps, 0.0))

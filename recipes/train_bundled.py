@@ -23,9 +23,9 @@ from dpr_tiny_retriever import DualEncoder, Encoder
 from dpr_tiny_retriever.commands.train import distillation_from, named_texts, named_values
 from dpr_tiny_retriever.model.batching import TokenBatch
 from dpr_tiny_retriever.model.bert_tensorflow import forward
-from dpr_tiny_retriever.training import Extensions, Stage, Teacher, TrainingData, new_pair, read_recipe, run_recipe
+from dpr_tiny_retriever.training import Extensions, Stage, Teacher, TrainingData, read_recipe, run_recipe
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
-from dpr_tiny_retriever.training.initialisation import principal_words
+from dpr_tiny_retriever.training.initialisation import principal_words, with_weights
 from dpr_tiny_retriever.training.token_store import ExampleStore
 from dpr_tiny_retriever.training.validated import CountOrZero, Validated
 from dpr_tiny_retriever.types import Vectors
@@ -77,29 +77,34 @@ def extensions(stage: BundledStage, folder: Path) -> Extensions:
     extras = stage.extras
     queue = extras.batches.queue
 
-    def project(teacher: Teacher, examples: ExampleStore, start: DualEncoder) -> Vectors:
-        student = None if stage.new is not None else start
-        kept = folder / "training" / "projection.npz"
-        return projection(teacher, examples, student=student, steps=extras.projection_steps, kept=kept)
+    def initialize(start: DualEncoder, examples: ExampleStore, teacher: Teacher | None) -> DualEncoder:
+        if teacher is not None and teacher.components is not None:
+            student = None if stage.new is not None else start
+            kept = folder / "training" / "projection.npz"
+            steps = extras.projection_steps
+            teacher.components = projection(teacher, examples, student=student, steps=steps, kept=kept)
+        return with_word_vectors(start, stage, teacher) if extras.word_vectors else start
 
     return Extensions(
         losses=[extras.contrastive, extras.kl_divergence],
         batch_maker=functools.partial(BundledBatches, extras=extras.batches),
         model=functools.partial(QueueModel, queue=queue) if queue else DualEncoderModel,
-        projection=project,
-        initialize=functools.partial(_with_word_vectors, stage) if extras.word_vectors else None,
+        initialize=initialize,
         settings={"extras": msgspec.to_builtins(extras)},
     )
 
 
-def _with_word_vectors(stage: BundledStage, start: DualEncoder, teacher: Teacher | None) -> DualEncoder:
+def with_word_vectors(start: DualEncoder, stage: Stage, teacher: Teacher | None) -> DualEncoder:
     """A new pair whose word embeddings are vectors of words, so that a bag of words already ranks somewhat."""
     if stage.new is None:
         raise ValueError(f"stage {stage.name} has word_vectors, and starts from a trained model; expected 'new'")
     source = Encoder.from_pretrained(stage.new.tokenizer_from, side="passage")
     components = teacher.components if teacher else None
     words = principal_words(token_vectors(source), stage.new.width, components=components)
-    return new_pair(stage.new, seed=stage.settings.seed, word_embeddings=words)
+    weights = start.passage_encoder.weights
+    weights = weights._replace(embeddings=weights.embeddings._replace(word=words))
+    encoder = with_weights(start.passage_encoder, weights)
+    return DualEncoder(encoder, encoder)
 
 
 def token_vectors(source: Encoder) -> Vectors:

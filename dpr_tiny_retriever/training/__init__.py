@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
     from dpr_tiny_retriever.training.initialisation import NewModel, add_layers, load_start, new_pair
     from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, MarginMSE
-    from dpr_tiny_retriever.training.options import Extensions, RunOptions
+    from dpr_tiny_retriever.training.options import Extensions, Run, RunOptions
     from dpr_tiny_retriever.training.recipe import Stage, read_recipe, run_recipe
     from dpr_tiny_retriever.training.settings import (
         Batches,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Schedule,
         Settings,
     )
-    from dpr_tiny_retriever.training.trainer import Run, train
+    from dpr_tiny_retriever.training.trainer import train
     from dpr_tiny_retriever.training.training_data import TrainingData
 
 _HOMES = {
@@ -35,10 +35,10 @@ _HOMES = {
     "training.distillation": ("Distillation", "Teacher"),
     "training.initialisation": ("NewModel", "add_layers", "load_start", "new_pair"),
     "training.losses": ("Contrastive", "EmbeddingMatch", "KLDivergence", "MarginMSE"),
-    "training.options": ("Extensions", "RunOptions"),
+    "training.options": ("Extensions", "Run", "RunOptions"),
     "training.recipe": ("Stage", "read_recipe", "run_recipe"),
     "training.settings": ("Batches", "Evaluation", "Losses", "Optimizer", "Regularization", "Schedule", "Settings"),
-    "training.trainer": ("Run", "train"),
+    "training.trainer": ("train",),
     "training.training_data": ("TrainingData",),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -36,16 +37,15 @@ class Batch(TypedDict, total=False):
 class BatchMaker:
     """Makes batches of numpy arrays. A subclass may choose other examples, lengths and further entries of a batch."""
 
-    def __init__(
-        self, examples: ExampleStore, settings: Settings, *, total_steps: int, teacher: Teacher | None
-    ) -> None:
-        """total_steps is that of the whole run, from at least one example."""
-        self.examples = examples
-        self.settings = settings
-        self.total_steps = total_steps
-        self.teacher = teacher
+    def __init__(self, examples: ExampleStore, settings: Settings, teacher: Teacher | None) -> None:
+        """A batch has at most as many questions as there are examples."""
         self.batch_size = min(settings.batches.size, len(examples))
+        batches = msgspec.structs.replace(settings.batches, size=self.batch_size)
+        self.settings = msgspec.structs.replace(settings, batches=batches)
+        self.examples = examples
+        self.teacher = teacher
         self.steps_per_epoch = len(examples) // self.batch_size
+        self.total_steps = settings.schedule.steps or settings.schedule.epochs * self.steps_per_epoch
         self._order: tuple[int, NDArray[np.int64]] | None = None
         self._latest: tuple[int, NDArray[np.int64], Rows] | None = None
 

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from dpr_tiny_retriever.model.batching import TokenBatch
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
 from dpr_tiny_retriever.training.token_store import ExampleStore, TokenStore
-from dpr_tiny_retriever.training.trainable_encoder import Drop, TrainableEncoder
+from dpr_tiny_retriever.training.trainable_encoder import TrainableEncoder
 
 _BATCH_TOKENS = 8192
 _KS = (1, 5, 20)
@@ -61,7 +61,7 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         tqdm.write(f"dev, {score}")
         best = min(self.scores, key=lambda known: known.average_rank)
         if best is score:
-            self.best = {variable.path: np.array(variable.value.numpy()) for variable in self._variables()}
+            self.best = {variable.path: np.array(variable.value.numpy()) for variable in self.model.trainable_variables}
         elif self.patience is not None and len(self.scores) - 1 - self.scores.index(best) >= self.patience:
             self.model.stop_training = True
 
@@ -69,7 +69,7 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         step = self.model.steps_made
         if not self.scores or self.scores[-1].step != step:
             self.evaluate(step)
-        for variable in self._variables():
+        for variable in self.model.trainable_variables:
             variable.assign(self.best[variable.path])
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -84,9 +84,6 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             for step, rank, hits in json.loads(str(state["dev"]))
         ]
         self.best = {name.removeprefix("best/"): array for name, array in state.items() if name.startswith("best/")}
-
-    def _variables(self) -> list[Any]:
-        return list(self.model.trainable_variables)
 
     def _measure(self, step: int) -> DevScore:
         model: DualEncoderModel = self.model
@@ -117,7 +114,7 @@ def _graph(encoder: TrainableEncoder) -> Callable[..., Any]:
     """The forward pass of the present weights as one graph for every batch size and length."""
     signature = [tf.TensorSpec(shape, tf.int32) for shape in ([None, None], [None], [None])]
     graph: Callable[..., Any] = tf.function(
-        lambda *parts: encoder.forward(TokenBatch(*parts), Drop()), input_signature=signature, autograph=False
+        lambda *parts: encoder.forward(TokenBatch(*parts)), input_signature=signature, autograph=False
     )
     return graph
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, Place, read_records
+from dpr_tiny_retriever.data.records import DataError, read_records
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.training.token_store import ExampleStore, Rows
@@ -145,12 +145,9 @@ def _precomputed(folder: Path, kind: Literal["query", "passage"], texts: Passage
 
 def _listed_texts(listed: Path, kind: str) -> Iterator[tuple[str, str]]:
     for place, record in read_records(listed):
-        if record.get("kind") == kind:
-            yield _titled_text(record, place)
-
-
-def _titled_text(record: dict[str, object], place: Place) -> tuple[str, str]:
-    title, text = record.get("title") or "", record.get("text")
-    if not isinstance(title, str) or not isinstance(text, str):
-        raise DataError(place, "found no title and text; expected two texts")
-    return title, text
+        title, text = record.get("title") or "", record.get("text")
+        if record.get("kind") != kind:
+            continue
+        if not isinstance(title, str) or not isinstance(text, str):
+            raise DataError(place, "found no title and text; expected two texts")
+        yield title, text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,7 +20,7 @@ from dpr_tiny_retriever.training.losses import (
     negative_mask,
 )
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.trainable_encoder import Drop, TrainableEncoder
+from dpr_tiny_retriever.training.trainable_encoder import Dropout, TrainableEncoder, no_dropout
 from dpr_tiny_retriever.types import Similarity, Tensor
 
 #: A batch is encoded in so many parts of like length, each padded to its own longest text.
@@ -82,14 +82,15 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
         texts = {"query": batch["queries"], "passage": _flat(batch["passages"])}
         encoders = {"query": self.query_encoder, "passage": self.passage_encoder}
         if self.settings.batches.chunk_size is None:
+            tensors = [variable.value for variable in self.trainable_variables]
             with tf.GradientTape() as tape:
                 vectors = {
-                    side: encoder.forward_sorted(texts[side], self._parts, self._drop(side, 0))
+                    side: encoder.forward_sorted(texts[side], self._parts, self._dropout(side, 0))
                     for side, encoder in encoders.items()
                 }
                 objective, report = self.objective(batch, vectors["query"], vectors["passage"])
                 objective = self._scaled(objective)
-            return [tf.convert_to_tensor(g) for g in tape.gradient(objective, self._tensors())], report
+            return [tf.convert_to_tensor(g) for g in tape.gradient(objective, tensors)], report
         return self._gradients_in_chunks(batch, texts, encoders, self.settings.batches.chunk_size)
 
     def objective(self, batch: Batch, queries: Tensor, passages: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -141,46 +142,42 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
         size: int,
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Gradient caching: vectors first, then the loss's gradients by them, then each chunk's share of both."""
-
-        def drop(side: str) -> Any:
-            return lambda chunk: self._drop(side, chunk)
-
-        vectors = {side: encoders[side].forward_in_chunks(texts[side], size, drop(side)) for side in encoders}
+        dropout = {side: functools.partial(self._dropout, side) for side in encoders}
+        vectors = {side: encoders[side].forward_in_chunks(texts[side], size, dropout[side]) for side in encoders}
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             objective, report = self.objective(batch, vectors["query"], vectors["passage"])
             objective = self._scaled(objective)
         upstream = tape.gradient(objective, vectors)
-        parts = [encoders[side].gradients_in_chunks(texts[side], upstream[side], size, drop(side)) for side in encoders]
+        parts = [
+            encoders[side].gradients_in_chunks(texts[side], upstream[side], size, dropout[side]) for side in encoders
+        ]
         return ([a + b for a, b in zip(*parts, strict=True)] if self.tied else [*parts[0], *parts[1]]), report
-
-    def _tensors(self) -> list[Tensor]:
-        return self.query_encoder.tensors() + ([] if self.tied else self.passage_encoder.tensors())
 
     def _scaled(self, objective: Tensor) -> Tensor:
         """The objective times what half precision needs; gradients of all replicas together are the global one."""
         scaled = self.optimizer.scale_loss(objective) if getattr(self, "optimizer", None) is not None else objective
         return scaled / tf.distribute.get_replica_context().num_replicas_in_sync
 
-    def _drop(self, side: str, chunk: Tensor) -> Drop:
+    def _dropout(self, side: str, chunk: Tensor) -> Dropout:
         """Dropout for one chunk of one side: deterministic per step, different at every call site.
 
         Gradient caching encodes each chunk twice, with the same dropout.
         """
         rate = self.settings.regularization.dropout
         if not rate:
-            return Drop()
+            return no_dropout
         context = tf.distribute.get_replica_context()
         seed = tf.stack([tf.constant(self.settings.seed, tf.int64), tf.cast(self.optimizer.iterations.value, tf.int64)])
         for salt in (("query", "passage").index(side), context.replica_id_in_sync_group, chunk):
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(salt, tf.int64))
         calls = itertools.count()
 
-        def drop(x: Tensor) -> Tensor:
+        def dropout(x: Tensor) -> Tensor:
             salted = tf.random.experimental.stateless_fold_in(seed, next(calls))
             return tf.nn.experimental.stateless_dropout(x, rate, seed=salted)
 
-        return Drop(drop, self.settings.regularization.dropout_inside)
+        return dropout
 
 
 def gathered(x: Tensor) -> Tensor:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from msgspec import Meta
 
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.encoder import Encoder
@@ -27,7 +26,7 @@ class NewModel(Validated, frozen=True, kw_only=True):
     tokenizer_from: str | None
     layers: CountOrZero = 2
     width: Count = 128
-    heads: Annotated[int, Meta(ge=1)] = 2
+    heads: Count = 2
     word_embeddings: Literal["random", "table"] = "table"
     pooling: Pooling = "mean"
     normalize: bool = True
@@ -61,11 +60,8 @@ def is_tied(pair: DualEncoder) -> bool:
     return pair.query_encoder.weights is pair.passage_encoder.weights
 
 
-def new_pair(new: NewModel, *, seed: int = 0, word_embeddings: Array | None = None) -> DualEncoder:
-    """Make a model without training, one for both sides.
-
-    word_embeddings [vocab_size, width] take the place of those that it names.
-    """
+def new_pair(new: NewModel, *, seed: int = 0) -> DualEncoder:
+    """Make a model without training, one for both sides."""
     source = Encoder.from_pretrained(new.tokenizer_from, side="passage")
     config = BertConfig(
         vocab_size=source.config.vocab_size,
@@ -78,7 +74,7 @@ def new_pair(new: NewModel, *, seed: int = 0, word_embeddings: Array | None = No
     )
     rng = np.random.default_rng(seed)
     embeddings = Embeddings(
-        word=_word_embeddings(new, source, rng) if word_embeddings is None else word_embeddings,
+        word=_word_embeddings(new, source, rng),
         position=_zeros(config.max_position_embeddings, new.width),
         segment=_zeros(config.type_vocab_size, new.width),
         norm=_unit_norm(new.width),

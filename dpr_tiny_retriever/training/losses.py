@@ -6,7 +6,7 @@ b queries, c passages of the global batch (positives, hard negatives, absent one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
@@ -56,27 +56,22 @@ class BatchScores(NamedTuple):
         return self.teacher
 
 
-class Loss(Protocol):
+class Loss(Validated, frozen=True, kw_only=True):
     """One term of the sum that is minimized."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def weight(self) -> float: ...
-    @property
-    def uses_teacher(self) -> bool: ...
+    name: ClassVar[str]
+    uses_teacher: ClassVar[bool] = False
+    weight: Positive = 1.0
 
     def value(self, batch: BatchScores) -> Tensor:
         """The mean over the batch, a scalar."""
-        ...
+        raise NotImplementedError
 
 
-class Contrastive(Validated, frozen=True, kw_only=True):
+class Contrastive(Loss, frozen=True, kw_only=True):
     """Negative log-likelihood of each query's positive among the batch's passages (Karpukhin et al. 2020, eq. 3)."""
 
     name: ClassVar[str] = "contrastive"
-    uses_teacher: ClassVar[bool] = False
-    weight: Positive = 1.0
     symmetric: bool = False
     """Also rank the queries of the batch for each positive."""
 
@@ -90,12 +85,11 @@ class Contrastive(Validated, frozen=True, kw_only=True):
         return loss
 
 
-class EmbeddingMatch(Validated, frozen=True, kw_only=True):
+class EmbeddingMatch(Loss, frozen=True, kw_only=True):
     """1 - cosine to the teacher's vectors, which are reduced to the student's width where they are wider."""
 
     name: ClassVar[str] = "embedding_match"
     uses_teacher: ClassVar[bool] = True
-    weight: Positive = 1.0
 
     def value(self, batch: BatchScores) -> Tensor:
         teacher = batch.taught()
@@ -104,12 +98,11 @@ class EmbeddingMatch(Validated, frozen=True, kw_only=True):
         return queries + cosine_distance(batch.passages, teacher.passages, batch.present)
 
 
-class KLDivergence(Validated, frozen=True, kw_only=True):
+class KLDivergence(Loss, frozen=True, kw_only=True):
     """Kullback-Leibler divergence from the teacher's scores over the batch, in both directions."""
 
     name: ClassVar[str] = "kl_divergence"
     uses_teacher: ClassVar[bool] = True
-    weight: Positive = 1.0
 
     def value(self, batch: BatchScores) -> Tensor:
         teacher = batch.taught()
@@ -119,12 +112,11 @@ class KLDivergence(Validated, frozen=True, kw_only=True):
         )
 
 
-class MarginMSE(Validated, frozen=True, kw_only=True):
+class MarginMSE(Loss, frozen=True, kw_only=True):
     """Squared error of the score margins between positive and negatives to the teacher's (Hofstätter et al. 2020)."""
 
     name: ClassVar[str] = "margin_mse"
     uses_teacher: ClassVar[bool] = True
-    weight: Positive = 1.0
 
     def value(self, batch: BatchScores) -> Tensor:
         own, student, teacher = batch.mask.own, batch.similarities, batch.taught().similarities

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,27 @@ from dpr_tiny_retriever.encoder import Encoder
 from dpr_tiny_retriever.model.tree import tree_leaves
 from dpr_tiny_retriever.training.dev_evaluation import DevScore
 from dpr_tiny_retriever.training.initialisation import is_tied
+from dpr_tiny_retriever.training.options import Run, RunOptions
 from dpr_tiny_retriever.training.training_data import ReadData
 
 _TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
-@dataclass(frozen=True)
-class CardFacts:
-    """What a model card states of a run."""
-
-    pair: DualEncoder
-    settings: Mapping[str, Any]
-    read: ReadData
-    dev_scores: Sequence[DevScore]
-    steps: int
-    seconds: float
-    replicas: int
-    started_from: str
-    teacher: str | None
-    license: str | None
-
-
-def write_model_card(path: Path, facts: CardFacts) -> None:
-    """Write README.md as the hub shows it."""
-    pair, read = facts.pair, facts.read
+def write_model_card(
+    path: Path,
+    run: Run,
+    read: ReadData,
+    settings: Mapping[str, Any],
+    options: RunOptions,
+    *,
+    teacher: str | None,
+    replicas: int,
+) -> None:
+    """Write README.md as the hub shows it; settings are by their dotted names."""
+    pair = run.encoder
     card = ModelCard.from_template(
         ModelCardData(
-            license=facts.license,
+            license=options.license,
             library_name="dpr-tiny-retriever",
             pipeline_tag="feature-extraction",
             tags=["dense-passage-retrieval", "sentence-transformers"],
@@ -56,16 +49,16 @@ def write_model_card(path: Path, facts: CardFacts) -> None:
         truncated_queries=read.examples.queries.num_truncated,
         truncated_passages=read.examples.passages.num_truncated,
         skipped=read.skipped,
-        started_from=facts.started_from,
-        steps=facts.steps,
-        seconds=facts.seconds,
-        batch_size=facts.settings["batches.size"],
-        replicas=facts.replicas,
-        teacher=facts.teacher,
-        settings=[(name, f"`{value}`") for name, value in facts.settings.items()],
+        started_from=options.started_from,
+        steps=run.steps,
+        seconds=run.seconds,
+        batch_size=settings["batches.size"],
+        replicas=replicas,
+        teacher=teacher,
+        settings=[(name, f"`{value}`") for name, value in settings.items()],
         dev_names=", ".join(source.name for source in read.dev_sources) or "examples drawn from the data",
-        hit_names=[f"hit@{k}" for k in facts.dev_scores[0].hits] if facts.dev_scores else [],
-        scores=_score_rows(facts.dev_scores),
+        hit_names=[f"hit@{k}" for k in run.dev[0].hits] if run.dev else [],
+        scores=_score_rows(run.dev),
         embedding_dim=pair.embedding_dim,
         metric={"dot": "dot_product", "cosine": "cosine"}[pair.similarity],
         versions=f"dpr-tiny-retriever {__version__}, TensorFlow {tf.__version__}, Python {platform.python_version()}",

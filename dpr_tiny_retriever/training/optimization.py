@@ -14,10 +14,11 @@ from dpr_tiny_retriever.training.settings import Settings
 
 def compile_model(model: DualEncoderModel, settings: Settings, total_steps: int) -> None:
     """Give a model its optimizer; call it in the scope of the strategy that the model was made in."""
-    chosen = settings.optimizer
+    chosen, schedule = settings.optimizer, settings.schedule
+    warmup = math.ceil(schedule.warmup * total_steps) if schedule.warmup_steps is None else schedule.warmup_steps
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     optimizer: Any = keras.optimizers.AdamW(
-        learning_rate=WarmUp(chosen.learning_rate, total_steps, warmup_steps(settings, total_steps)),
+        learning_rate=WarmUp(chosen.learning_rate, total_steps, warmup),
         weight_decay=chosen.weight_decay,
         beta_2=chosen.beta_2,
         epsilon=chosen.epsilon,
@@ -30,12 +31,6 @@ def compile_model(model: DualEncoderModel, settings: Settings, total_steps: int)
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     model.compile(optimizer=optimizer)
     optimizer.build(model.trainable_variables)
-
-
-def warmup_steps(settings: Settings, total_steps: int) -> int:
-    """How many steps the learning rate rises."""
-    steps = settings.schedule.warmup_steps
-    return math.ceil(settings.schedule.warmup * total_steps) if steps is None else steps
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a run is told beside its settings: how it is run, and what a recipe adds to it."""
+"""What a run is told beside its settings - how it is run, and what a recipe adds to it - and what it gives."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dpr_tiny_retriever.data.examples import SkippedRecords
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.batches import BatchMaker
+from dpr_tiny_retriever.training.dev_evaluation import DevScore
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
 from dpr_tiny_retriever.training.losses import Loss
 from dpr_tiny_retriever.training.token_store import ExampleStore
-from dpr_tiny_retriever.types import Vectors
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,19 @@ class Extensions:
     """Makes the batches; called as BatchMaker is."""
     model: Callable[..., DualEncoderModel] = DualEncoderModel
     """Makes the Keras model; called as DualEncoderModel is."""
-    projection: Callable[[Teacher, ExampleStore, DualEncoder], Vectors] | None = None
-    """Gives the projection [t, d] of a teacher wider than start; None is the teacher's principal components."""
-    initialize: Callable[[DualEncoder, Teacher | None], DualEncoder] | None = None
-    """Gives the pair that is trained in place of start, when the teacher is there."""
+    initialize: Callable[[DualEncoder, ExampleStore, Teacher | None], DualEncoder] | None = None
+    """Gives the pair that is trained in place of start; it may give the teacher other components [t, d]."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the recipe was told: stated in the model card; a run is resumed with the same only."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run gave."""
+
+    encoder: DualEncoder
+    steps: int
+    history: dict[str, list[float]]
+    dev: list[DevScore]
+    skipped: SkippedRecords
+    seconds: float

@@ -13,9 +13,9 @@ import yaml  # type: ignore[import-untyped]
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.distillation import Distillation
 from dpr_tiny_retriever.training.initialisation import NewModel, load_start, new_pair
-from dpr_tiny_retriever.training.options import Extensions, RunOptions
+from dpr_tiny_retriever.training.options import Extensions, Run, RunOptions
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.trainer import Run, train
+from dpr_tiny_retriever.training.trainer import train
 from dpr_tiny_retriever.training.training_data import TrainingData
 from dpr_tiny_retriever.training.validated import Validated, validated
 from dpr_tiny_retriever.types import Model

@@ -14,40 +14,38 @@ from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.progress import progress_bar
 from dpr_tiny_retriever.training.dev_evaluation import DevEvaluation
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.options import RunOptions
 
 
 class RunState(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps everything that a run depends on in one file, replaced atomically every few minutes and at the end.
+    """Keeps everything that a run depends on in one file, replaced atomically as the options say and at the end.
 
     Variables are kept by their Keras paths. Raises ValueError when weights become NaN or infinite: the file then
     keeps the last finite ones.
     """
 
-    def __init__(
-        self, path: Path, *, minutes: float, every: int | None, identity: str, dev: DevEvaluation | None
-    ) -> None:
-        """Also after every so many steps; identity is a digest of what a resumed run has to share with this one."""
+    def __init__(self, path: Path, options: RunOptions, *, identity: str, dev: DevEvaluation | None) -> None:
+        """identity is a digest of what a resumed run has to share with this one."""
         super().__init__()
         self.path = path
-        self.seconds = 60 * minutes
-        self.every = every
+        self.options = options
         self.identity = identity
         self.dev = dev
         self.trained_seconds = 0.0
         self._saved = self._resumed = time.monotonic()
 
-    def restore(self, model: DualEncoderModel, total_steps: int, *, reuse_finished: bool) -> int:
+    def restore(self, model: DualEncoderModel, total_steps: int) -> int:
         """Take up an unfinished run of this identity, and return the steps that it made; 0 to start anew.
 
         A finished run is started anew, or with reuse_finished and the same identity taken up too, which returns
         total_steps. Raises ValueError where the file holds another run that is unfinished: it would be lost.
         """
-        if not self.path.exists():
+        if not (self.options.resume and self.path.exists()):
             return 0
         with np.load(self.path, allow_pickle=False) as file:
             state: dict[str, NDArray[Any]] = dict(file)
         finished, same = bool(state["ended"]), str(state["identity"]) == self.identity
-        if finished and not (same and reuse_finished):
+        if finished and not (same and self.options.reuse_finished):
             return 0
         if not same:
             raise ValueError(
@@ -62,9 +60,10 @@ class RunState(keras.callbacks.Callback):  # type: ignore[misc]
         return total_steps if finished else model.steps_made
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        due = self.every is not None and self.model.steps_made % self.every == 0
+        every, seconds = self.options.checkpoint_every, 60 * self.options.checkpoint_minutes
+        due = every is not None and self.model.steps_made % every == 0
         diverged = not np.isfinite(float((logs or {}).get("loss", 0.0)))
-        if due or diverged or time.monotonic() - self._saved >= self.seconds:
+        if due or diverged or time.monotonic() - self._saved >= seconds:
             self.save()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -17,6 +17,7 @@ from dpr_tiny_retriever.model.batching import TokenBatch, padded_length
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
 
 _CHUNK = 4096  # texts tokenized together
+_MAX_HARD_NEGATIVES = 100  # of an example, its first ones
 
 Rows = NDArray[np.int64]
 
@@ -58,14 +59,6 @@ class TokenStore:
         lengths: NDArray[np.int64] = ends[1:] - ends[:-1]
         return lengths
 
-    def joined(self, rows: Rows) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The token ids of the texts of these rows [n] one after the other, and how many each has [n]."""
-        ids = self._all_ids()
-        ends = np.frombuffer(self._ends, np.int64)
-        starts, lengths = ends[rows], ends[rows + 1] - ends[rows]
-        shifts = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-        return ids[np.arange(len(shifts)) + shifts], lengths
-
     def padded(self, rows: Rows, max_length: int | None = None) -> TokenBatch:
         """The texts of n rows [n], cut to max_length tokens; row -1 gives a text of one padding token.
 
@@ -104,18 +97,9 @@ class TokenStore:
 class ExampleStore:
     """Examples as rows of two token stores, one for queries and one for passages."""
 
-    def __init__(
-        self,
-        tokenizer: PairTokenizer,
-        max_query_length: int,
-        max_passage_length: int,
-        *,
-        max_hard_negatives: int = 100,
-    ) -> None:
-        """Of each example at most the first max_hard_negatives are kept."""
+    def __init__(self, tokenizer: PairTokenizer, max_query_length: int, max_passage_length: int) -> None:
         self.queries = TokenStore(tokenizer, max_query_length)
         self.passages = TokenStore(tokenizer, max_passage_length)
-        self.max_hard_negatives = max_hard_negatives
         self._query_rows = array("q")
         self._positive_rows = array("q")  # the first positive of each example
         self._negative_rows, self._negative_ends = array("q"), array("q", [0])
@@ -129,7 +113,7 @@ class ExampleStore:
         self._query_rows.append(query)
         self._positive_rows.append(positives[0])
         self._known.setdefault(query, set()).update(positives)
-        for passage in example.hard_negatives[: self.max_hard_negatives]:
+        for passage in example.hard_negatives[:_MAX_HARD_NEGATIVES]:
             self._negative_rows.append(add_passage(passage.title, passage.text))
         self._negative_ends.append(len(self._negative_rows))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -16,25 +16,26 @@ from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.model.tree import tree_map, tree_paths
 from dpr_tiny_retriever.types import Tensor
 
+Dropout: TypeAlias = Callable[[Tensor], Tensor]
 
-def no_drop(x: Tensor) -> Tensor:
-    """The identity, for encoding without dropout."""
+
+def no_dropout(x: Tensor) -> Tensor:
+    """The identity."""
     return x
 
 
-class Drop(NamedTuple):
-    """A dropout function, and whether it is for all of BERT or for the vector only."""
-
-    everywhere: Callable[[Tensor], Tensor] = no_drop
-    inside: bool = False
-
-
 class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """One encoder in training. Variables are float32 and named by their path in BertWeights."""
+    """One encoder in training. Variables are float32 and named by their path in BertWeights.
 
-    def __init__(self, config: BertConfig, weights: BertWeights, *, compute_dtype: str, name: str) -> None:
+    Dropout is for the vector, or with dropout_inside wherever BERT has it.
+    """
+
+    def __init__(
+        self, config: BertConfig, weights: BertWeights, *, compute_dtype: str, dropout_inside: bool, name: str
+    ) -> None:
         super().__init__(name=name, dtype="float32")
         self.config = config
+        self.dropout_inside = dropout_inside
         self._compute_dtype_of_products = tf.as_dtype(compute_dtype)
         self._shape = tree_map(lambda _: 0, weights)
         for path, array in tree_paths(weights):
@@ -47,32 +48,28 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
         """The present weights as float32 arrays."""
         return self._structure(np.array(variable.value.numpy()) for variable in self.weights)
 
-    def tensors(self) -> list[Tensor]:
-        """The variables that a gradient is asked for."""
-        return [variable.value for variable in self.trainable_weights]
-
-    def forward(self, texts: TokenBatch, drop: Drop) -> Tensor:
+    def forward(self, texts: TokenBatch, dropout: Dropout = no_dropout) -> Tensor:
         """Vectors [n, d] float32 of texts, with gradients."""
         weights = self._structure(tf.cast(variable.value, self._compute_dtype_of_products) for variable in self.weights)
         config = dataclasses.replace(self.config, normalize=False)
-        vectors = forward(weights, config, texts, drop=drop.everywhere if drop.inside else no_drop)
+        vectors = forward(weights, config, texts, drop=dropout if self.dropout_inside else no_dropout)
         vectors = tf.cast(vectors, tf.float32)
-        if not drop.inside:
-            vectors = drop.everywhere(vectors)
+        if not self.dropout_inside:
+            vectors = dropout(vectors)
         return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-24) if self.config.normalize else vectors
 
-    def forward_sorted(self, texts: TokenBatch, parts: int, drop: Drop) -> Tensor:
+    def forward_sorted(self, texts: TokenBatch, parts: int, dropout: Dropout) -> Tensor:
         """As forward, in parts of like length, at most as many as texts: less padding, the same vectors."""
         order = tf.argsort(texts.lengths, stable=True)
         count = tf.shape(order)[0]
         vectors = [
-            self.forward(_taken(texts, order[count * part // parts : count * (part + 1) // parts]), drop)
+            self.forward(_taken(texts, order[count * part // parts : count * (part + 1) // parts]), dropout)
             for part in range(parts)
         ]
         return tf.gather(tf.concat(vectors, 0), tf.argsort(order))
 
-    def forward_in_chunks(self, texts: TokenBatch, size: int, drop: Callable[[Tensor], Drop]) -> Tensor:
-        """Vectors [n, d] without gradients, size texts at a time; drop gives each chunk its dropout."""
+    def forward_in_chunks(self, texts: TokenBatch, size: int, dropout: Callable[[Tensor], Dropout]) -> Tensor:
+        """Vectors [n, d] without gradients, size texts at a time; dropout gives each chunk its own."""
         order = tf.argsort(texts.lengths, stable=True)
         count = tf.shape(order)[0]
         chunks = (count + size - 1) // size
@@ -80,25 +77,25 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
 
         def body(chunk: Tensor, vectors: Any) -> Any:
             part = _taken(texts, order[chunk * size : (chunk + 1) * size])
-            return chunk + 1, vectors.write(chunk, self.forward(part, drop(chunk)))
+            return chunk + 1, vectors.write(chunk, self.forward(part, dropout(chunk)))
 
         _, vectors = tf.while_loop(lambda chunk, _: chunk < chunks, body, (0, vectors), parallel_iterations=1)
         return tf.gather(vectors.concat(), tf.argsort(order))
 
     def gradients_in_chunks(
-        self, texts: TokenBatch, upstream: Tensor, size: int, drop: Callable[[Tensor], Drop]
+        self, texts: TokenBatch, upstream: Tensor, size: int, dropout: Callable[[Tensor], Dropout]
     ) -> list[Tensor]:
         """Gradients of sum(vectors * upstream) by the trained variables, encoding size texts at a time once more."""
         order = tf.argsort(texts.lengths, stable=True)
         count = tf.shape(order)[0]
         chunks = (count + size - 1) // size
-        variables = self.tensors()
+        variables = [variable.value for variable in self.trainable_weights]
 
         def body(chunk: Tensor, *sums: Tensor) -> Any:
             rows = order[chunk * size : (chunk + 1) * size]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                vectors = self.forward(_taken(texts, rows), drop(chunk))
+                vectors = self.forward(_taken(texts, rows), dropout(chunk))
                 objective = tf.reduce_sum(vectors * tf.gather(upstream, rows))
             gradients = tape.gradient(objective, variables)
             return (chunk + 1, *(_added(total, gradient) for total, gradient in zip(sums, gradients, strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from in_batch_bm25 import InBatchBM25
 from stored_examples import stored
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.training import Batches, Distillation, Regularization, Settings, read_examples
+from dpr_tiny_retriever.training import Batches, Distillation, Regularization, Schedule, Settings, read_examples
 from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.losses import BatchScores, TeacherScores, kl_divergence, negative_mask
 from dpr_tiny_retriever.training.token_store import ExampleStore
@@ -26,6 +27,7 @@ SCORES = np.array([[2.0, 1.0, 0.5, 3.0], [0.0, 1.5, 2.5, -1.0]], np.float32)
 QUEUE = np.array([[4.0, 9.0], [1.0, 2.0]], np.float32)
 COUNTED = np.array([[1, 0], [1, 1]], np.int32)
 SETTINGS = Settings(
+    schedule=Schedule(steps=10),
     batches=Batches(size=6, hard_negatives=0, max_query_length=16, max_passage_length=32),
     regularization=Regularization(dropout=0.0),
 )
@@ -88,12 +90,12 @@ def examples(data: Path, small_pair: DualEncoder) -> ExampleStore:
 
 def maker(examples: ExampleStore, teacher: DualEncoder, cache: Path, **extras: Any) -> BundledBatches:
     found = Distillation(encoder=teacher, cache=cache).teacher(examples, 16)
-    return BundledBatches(examples, SETTINGS, total_steps=10, teacher=found, extras=BatchExtras(**extras))
+    return BundledBatches(examples, SETTINGS, found, extras=BatchExtras(**extras))
 
 
 def test_without_extras_batches_are_the_packages(examples: ExampleStore, teacher: DualEncoder, tmp_path: Path) -> None:
     plain = maker(examples, teacher, tmp_path)
-    expected = BatchMaker(examples, SETTINGS, total_steps=10, teacher=plain.teacher).batch(5)
+    expected = BatchMaker(examples, SETTINGS, plain.teacher).batch(5)
     found = plain.batch(5)
     assert found.keys() == expected.keys()
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
@@ -142,9 +144,7 @@ def test_two_devices_train_with_the_queue_of_one(
     losses = [QueuedContrastive(weight=1), BlendedKLDivergence(weight=1, bm25_weight=0.3)]
 
     def model(chosen: tf.distribute.Strategy | None) -> QueueModel:
-        made = build_model(
-            small_pair, SETTINGS, losses, 10, batches.teacher, chosen, lambda *a, **k: QueueModel(*a, queue=5, **k)
-        )
+        made = build_model(small_pair, batches, losses, chosen, functools.partial(QueueModel, queue=5))
         assert isinstance(made, QueueModel)
         return made
 

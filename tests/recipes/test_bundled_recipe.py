@@ -15,7 +15,7 @@ import train_bundled
 import yaml
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.training import NewModel, new_pair, read_recipe
+from dpr_tiny_retriever.training import NewModel, Stage, new_pair, read_recipe
 
 pytestmark = pytest.mark.training
 
@@ -80,7 +80,8 @@ def test_a_bag_of_words_begins_with_the_teachers_vectors_of_words(teacher_direct
     token = source.tokenizer.tokenize([("", "river")], 8).ids[1]
     np.testing.assert_allclose(vectors[token], source.encode(["river"])[0], atol=1e-5)
     words = train_bundled.principal_words(vectors, 16)
-    pair = new_pair(new, word_embeddings=words)
+    stage = Stage(name="words", new=new)
+    pair = train_bundled.with_word_vectors(new_pair(new), stage, None)
     np.testing.assert_array_equal(pair.query_encoder.weights.embeddings.word, words)
     np.testing.assert_allclose(words.std(axis=1), 0.1, atol=1e-4)
 

@@ -58,8 +58,8 @@ def prepared(
     for example in read_examples(data):
         examples.add(example)
     teacher = distillation.teacher(examples, pair.embedding_dim) if distillation else None
-    maker = BatchMaker(examples, settings, total_steps=10, teacher=teacher)
-    model = build_model(pair, settings, losses, 10, teacher, strategy)
+    maker = BatchMaker(examples, settings, teacher)
+    model = build_model(pair, maker, losses, strategy)
     return model, tf.nest.map_structure(tf.constant, maker.batch(3))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stored_examples import stored
 from training_runs import SETTINGS, changed, quiet
 
 from dpr_tiny_retriever import DualEncoder
@@ -16,6 +17,7 @@ from dpr_tiny_retriever.training import (
     TrainingData,
     train,
 )
+from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.optimization import WarmUp
 from dpr_tiny_retriever.training.trainer import build_model
 from dpr_tiny_retriever.training.validated import validated
@@ -75,7 +77,8 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
 
 
 def test_biases_and_layer_norms_have_no_weight_decay(small_pair: DualEncoder) -> None:
-    model = build_model(small_pair, SETTINGS, SETTINGS.losses.chosen(), 10)
+    maker = BatchMaker(stored(small_pair), SETTINGS, None)
+    model = build_model(small_pair, maker, SETTINGS.losses.chosen())
     decayed = {v.name for v in model.trainable_variables if model.optimizer._use_weight_decay(v)}
     spared = {v.name for v in model.trainable_variables} - decayed
     assert all("bias" in name or "norm" in name for name in spared)
