@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dpr_tiny_retriever.model.batching import TokenBatch
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
 from dpr_tiny_retriever.training.token_store import ExampleStore, TokenStore
 from dpr_tiny_retriever.training.trainable_encoder import TrainableEncoder
@@ -47,28 +44,28 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self.patience = patience
         self.scores: list[DevScore] = []
         self.best: dict[str, NDArray[Any]] = {}
-        self._forward: dict[str, Callable[..., Any]] = {}
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        step = self.model.steps_made
-        if step % self.every == 0:
-            self.evaluate(step)
+        if self.model.steps_made % self.every == 0:
+            self.evaluate()
 
-    def evaluate(self, step: int) -> None:
+    def evaluate(self) -> None:
         """Measure the present weights."""
-        score = self._measure(step)
+        model: DualEncoderModel = self.model
+        queries = _encoded(model.query_encoder, self.dev.queries)[self.dev.query_rows]
+        passages = _encoded(model.passage_encoder, self.dev.passages)
+        score = dev_score(self.dev, queries, passages, step=model.steps_made, cosine=model.similarity == "cosine")
         self.scores.append(score)
         tqdm.write(f"dev, {score}")
         best = min(self.scores, key=lambda known: known.average_rank)
         if best is score:
-            self.best = {variable.path: np.array(variable.value.numpy()) for variable in self.model.trainable_variables}
+            self.best = {variable.path: np.array(variable.value.numpy()) for variable in model.trainable_variables}
         elif self.patience is not None and len(self.scores) - 1 - self.scores.index(best) >= self.patience:
-            self.model.stop_training = True
+            model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        step = self.model.steps_made
-        if not self.scores or self.scores[-1].step != step:
-            self.evaluate(step)
+        if not self.scores or self.scores[-1].step != self.model.steps_made:
+            self.evaluate()
         for variable in self.model.trainable_variables:
             variable.assign(self.best[variable.path])
 
@@ -84,15 +81,6 @@ class DevEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             for step, rank, hits in json.loads(str(state["dev"]))
         ]
         self.best = {name.removeprefix("best/"): array for name, array in state.items() if name.startswith("best/")}
-
-    def _measure(self, step: int) -> DevScore:
-        model: DualEncoderModel = self.model
-        if not self._forward:
-            self._forward = {"query": _graph(model.query_encoder), "passage": _graph(model.passage_encoder)}
-        dim = model.query_encoder.config.embedding_dim
-        queries = _encoded(self._forward["query"], self.dev.queries, dim)[self.dev.query_rows]
-        passages = _encoded(self._forward["passage"], self.dev.passages, dim)
-        return dev_score(self.dev, queries, passages, step=step, cosine=model.similarity == "cosine")
 
 
 def dev_score(
@@ -110,23 +98,14 @@ def dev_score(
     return DevScore(step, float(ranks.mean()), {k: float((ranks <= k).mean()) for k in _KS})
 
 
-def _graph(encoder: TrainableEncoder) -> Callable[..., Any]:
-    """The forward pass of the present weights as one graph for every batch size and length."""
-    signature = [tf.TensorSpec(shape, tf.int32) for shape in ([None, None], [None], [None])]
-    graph: Callable[..., Any] = tf.function(
-        lambda *parts: encoder.forward(TokenBatch(*parts)), input_signature=signature, autograph=False
-    )
-    return graph
-
-
-def _encoded(forward: Callable[..., Any], texts: TokenStore, dim: int) -> NDArray[np.float32]:
-    """Vectors [n, dim] of a whole store."""
+def _encoded(encoder: TrainableEncoder, texts: TokenStore) -> NDArray[np.float32]:
+    """Vectors [n, d] of a whole store."""
     lengths = texts.lengths()
     order = np.argsort(lengths, kind="stable")[::-1]
-    vectors = np.empty((len(texts), dim), np.float32)
+    vectors = np.empty((len(texts), encoder.config.embedding_dim), np.float32)
     at = 0
     while at < len(order):
         rows = order[at : at + max(1, _BATCH_TOKENS // int(lengths[order[at]]))]
-        vectors[rows] = forward(*texts.padded(rows))
+        vectors[rows] = encoder.graph(*texts.padded(rows))
         at += len(rows)
     return vectors

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.model.batching import TokenBatch
-from dpr_tiny_retriever.training.batches import Batch
+from dpr_tiny_retriever.training.batches import Batch, BatchMaker
+from dpr_tiny_retriever.training.initialisation import is_tied
 from dpr_tiny_retriever.training.losses import (
     TEMPERATURES,
     BatchScores,
@@ -19,9 +21,8 @@ from dpr_tiny_retriever.training.losses import (
     masked,
     negative_mask,
 )
-from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.trainable_encoder import Dropout, TrainableEncoder, no_dropout
-from dpr_tiny_retriever.types import Similarity, Tensor
+from dpr_tiny_retriever.training.trainable_encoder import Dropout, TrainableEncoder
+from dpr_tiny_retriever.types import Tensor
 
 #: A batch is encoded in so many parts of like length, each padded to its own longest text.
 _PARTS = 4
@@ -33,24 +34,27 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
     Under a tf.distribute strategy the loss is that of the global batch: vectors are gathered over the replicas.
     """
 
-    def __init__(
-        self,
-        query_encoder: TrainableEncoder,
-        passage_encoder: TrainableEncoder,
-        settings: Settings,
-        losses: Sequence[Loss],
-        *,
-        similarity: Similarity,
-        teacher_similarity: Similarity = "cosine",
-    ) -> None:
+    def __init__(self, start: DualEncoder, maker: BatchMaker, losses: Sequence[Loss]) -> None:
+        """A model that begins with the weights of start."""
         super().__init__(name="pair")
-        self.query_encoder = query_encoder
-        self.passage_encoder = passage_encoder
+        settings = maker.settings
+        query, passage = (
+            TrainableEncoder(
+                encoder.config,
+                encoder.weights,
+                compute_dtype=settings.precision,
+                dropout_inside=settings.regularization.dropout_inside,
+                name=name,
+            )
+            for name, encoder in (("query", start.query_encoder), ("passage", start.passage_encoder))
+        )
+        self.query_encoder = query
+        self.passage_encoder = query if is_tied(start) else passage
         self.settings = settings
         self.terms = list(losses)
-        self.similarity = similarity
-        self.temperature = settings.losses.temperature or TEMPERATURES[similarity]
-        self.teacher_temperature = TEMPERATURES[teacher_similarity]
+        self.similarity = start.similarity
+        self.temperature = settings.losses.temperature or TEMPERATURES[start.similarity]
+        self.teacher_temperature = TEMPERATURES[maker.teacher.similarity if maker.teacher else "cosine"]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._parts = max(1, min(_PARTS, settings.batches.size // replicas))
         self.built = True
@@ -112,7 +116,6 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
         passage_rows = gathered(tf.reshape(batch["passage_rows"], [-1]))  # [c]
         own = tf.range(tf.shape(queries)[0]) * each
         similarities = tf.matmul(queries, passages, transpose_b=True)  # [b, c]
-        known_names = Batch.__annotations__
         return BatchScores(
             queries,
             passages,
@@ -122,7 +125,7 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
             negative_mask(gathered(batch["query_rows"]), passage_rows, gathered(batch["known_rows"]), own),
             present=passage_rows >= 0,
             teacher=self._teacher_scores(batch) if "teacher_queries" in batch else None,
-            extras={name: gathered(tensor) for name, tensor in batch.items() if name not in known_names},
+            extras={name: gathered(tensor) for name, tensor in batch.items() if name not in Batch.__annotations__},
         )
 
     def _teacher_scores(self, batch: Batch) -> TeacherScores:
@@ -135,11 +138,7 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
         )
 
     def _gradients_in_chunks(
-        self,
-        batch: Batch,
-        texts: dict[str, TokenBatch],
-        encoders: dict[str, TrainableEncoder],
-        size: int,
+        self, batch: Batch, texts: dict[str, TokenBatch], encoders: dict[str, TrainableEncoder], size: int
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Gradient caching: vectors first, then the loss's gradients by them, then each chunk's share of both."""
         dropout = {side: functools.partial(self._dropout, side) for side in encoders}
@@ -159,14 +158,14 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
         scaled = self.optimizer.scale_loss(objective) if getattr(self, "optimizer", None) is not None else objective
         return scaled / tf.distribute.get_replica_context().num_replicas_in_sync
 
-    def _dropout(self, side: str, chunk: Tensor) -> Dropout:
+    def _dropout(self, side: str, chunk: Tensor) -> Dropout | None:
         """Dropout for one chunk of one side: deterministic per step, different at every call site.
 
         Gradient caching encodes each chunk twice, with the same dropout.
         """
         rate = self.settings.regularization.dropout
         if not rate:
-            return no_dropout
+            return None
         context = tf.distribute.get_replica_context()
         seed = tf.stack([tf.constant(self.settings.seed, tf.int64), tf.cast(self.optimizer.iterations.value, tf.int64)])
         for salt in (("query", "passage").index(side), context.replica_id_in_sync_group, chunk):

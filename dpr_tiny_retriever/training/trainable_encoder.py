@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -17,11 +18,6 @@ from dpr_tiny_retriever.model.tree import tree_map, tree_paths
 from dpr_tiny_retriever.types import Tensor
 
 Dropout: TypeAlias = Callable[[Tensor], Tensor]
-
-
-def no_dropout(x: Tensor) -> Tensor:
-    """The identity."""
-    return x
 
 
 class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -48,17 +44,26 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
         """The present weights as float32 arrays."""
         return self._structure(np.array(variable.value.numpy()) for variable in self.weights)
 
-    def forward(self, texts: TokenBatch, dropout: Dropout = no_dropout) -> Tensor:
+    def forward(self, texts: TokenBatch, dropout: Dropout | None = None) -> Tensor:
         """Vectors [n, d] float32 of texts, with gradients."""
         weights = self._structure(tf.cast(variable.value, self._compute_dtype_of_products) for variable in self.weights)
         config = dataclasses.replace(self.config, normalize=False)
-        vectors = forward(weights, config, texts, drop=dropout if self.dropout_inside else no_dropout)
-        vectors = tf.cast(vectors, tf.float32)
-        if not self.dropout_inside:
+        inside = {"drop": dropout} if dropout is not None and self.dropout_inside else {}
+        vectors = tf.cast(forward(weights, config, texts, **inside), tf.float32)
+        if dropout is not None and not self.dropout_inside:
             vectors = dropout(vectors)
         return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-24) if self.config.normalize else vectors
 
-    def forward_sorted(self, texts: TokenBatch, parts: int, dropout: Dropout) -> Tensor:
+    @functools.cached_property
+    def graph(self) -> Callable[..., Tensor]:
+        """The forward pass of the present weights without dropout, one graph for every batch size and length."""
+        signature = [tf.TensorSpec(shape, tf.int32) for shape in ([None, None], [None], [None])]
+        graph: Callable[..., Tensor] = tf.function(
+            lambda *parts: self.forward(TokenBatch(*parts)), input_signature=signature, autograph=False
+        )
+        return graph
+
+    def forward_sorted(self, texts: TokenBatch, parts: int, dropout: Dropout | None) -> Tensor:
         """As forward, in parts of like length, at most as many as texts: less padding, the same vectors."""
         order = tf.argsort(texts.lengths, stable=True)
         count = tf.shape(order)[0]
@@ -68,7 +73,7 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
         ]
         return tf.gather(tf.concat(vectors, 0), tf.argsort(order))
 
-    def forward_in_chunks(self, texts: TokenBatch, size: int, dropout: Callable[[Tensor], Dropout]) -> Tensor:
+    def forward_in_chunks(self, texts: TokenBatch, size: int, dropout: Callable[[Tensor], Dropout | None]) -> Tensor:
         """Vectors [n, d] without gradients, size texts at a time; dropout gives each chunk its own."""
         order = tf.argsort(texts.lengths, stable=True)
         count = tf.shape(order)[0]
@@ -83,7 +88,7 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
         return tf.gather(vectors.concat(), tf.argsort(order))
 
     def gradients_in_chunks(
-        self, texts: TokenBatch, upstream: Tensor, size: int, dropout: Callable[[Tensor], Dropout]
+        self, texts: TokenBatch, upstream: Tensor, size: int, dropout: Callable[[Tensor], Dropout | None]
     ) -> list[Tensor]:
         """Gradients of sum(vectors * upstream) by the trained variables, encoding size texts at a time once more."""
         order = tf.argsort(texts.lengths, stable=True)

@@ -25,7 +25,6 @@ from dpr_tiny_retriever.training.optimization import compile_model
 from dpr_tiny_retriever.training.options import Extensions, Run, RunOptions
 from dpr_tiny_retriever.training.resumption import Progress, RunState
 from dpr_tiny_retriever.training.settings import Settings
-from dpr_tiny_retriever.training.trainable_encoder import TrainableEncoder
 from dpr_tiny_retriever.training.training_data import ReadData, TrainingData, read_data
 
 
@@ -107,24 +106,7 @@ def build_model(
             "expected a batch size that they can share equally"
         )
     with strategy.scope():
-        query, passage = (
-            TrainableEncoder(
-                encoder.config,
-                encoder.weights,
-                compute_dtype=settings.precision,
-                dropout_inside=settings.regularization.dropout_inside,
-                name=name,
-            )
-            for name, encoder in (("query", start.query_encoder), ("passage", start.passage_encoder))
-        )
-        model = model_type(
-            query,
-            query if is_tied(start) else passage,
-            settings,
-            losses,
-            similarity=start.similarity,
-            teacher_similarity=maker.teacher.similarity if maker.teacher else "cosine",
-        )
+        model = model_type(start, maker, losses)
         compile_model(model, settings, maker.total_steps)
     return model
 
@@ -156,6 +138,7 @@ def _identity(start: DualEncoder, read: ReadData, maker: BatchMaker, extensions:
 def _fit(model: DualEncoderModel, maker: BatchMaker, state: RunState, options: RunOptions) -> dict[str, list[float]]:
     """Keras' fit from where an unfinished run is; a Keras epoch has as many steps as one of the data."""
     total = maker.total_steps
+    epochs = math.ceil(total / maker.steps_per_epoch)
     done = state.restore(model, total)
     callbacks: list[keras.callbacks.Callback] = [
         # Dev evaluation before the state is saved: the state then holds the evaluation of its step.
@@ -165,11 +148,6 @@ def _fit(model: DualEncoderModel, maker: BatchMaker, state: RunState, options: R
         *([keras.callbacks.TensorBoard(str(options.tensorboard), update_freq=10)] if options.tensorboard else []),
         *options.callbacks,
     ]
-    if done >= total:
-        nothing = keras.callbacks.CallbackList(callbacks, model=model)
-        nothing.on_train_begin()
-        nothing.on_train_end()
-        return {}
     # Without an end: Progress stops at the last step, wherever in an epoch that is.
     dataset = tf.data.Dataset.from_generator(
         lambda: (maker.batch(step) for step in itertools.count(done)),
@@ -184,8 +162,8 @@ def _fit(model: DualEncoderModel, maker: BatchMaker, state: RunState, options: R
         fitted = model.fit(
             dataset,
             steps_per_epoch=maker.steps_per_epoch,
-            epochs=math.ceil(total / maker.steps_per_epoch),
-            initial_epoch=done // maker.steps_per_epoch,
+            epochs=epochs,
+            initial_epoch=done // maker.steps_per_epoch if done < total else epochs,
             callbacks=callbacks,
             verbose=0,
             shuffle=False,
