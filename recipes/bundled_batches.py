@@ -57,6 +57,7 @@ class BundledBatches(BatchMaker):
         self._bm25 = InBatchBM25(examples.queries, examples.passages) if extras.bm25 else None
         self._by_passage = np.argsort(examples.positive_rows, kind="stable")
         self._sorted_positives = examples.positive_rows[self._by_passage]
+        self._latest: tuple[int, tuple[NDArray[np.int64], Rows]] | None = None
         self._queue: tuple[int, Rows] | None = None
 
     def batch(self, step: int) -> dict[str, Any]:
@@ -75,6 +76,11 @@ class BundledBatches(BatchMaker):
             every_passage = np.concatenate([passage_rows.reshape(-1), queue])
             batch["bm25"] = self._bm25.scores(query_rows, np.maximum(every_passage, 0))
         return batch
+
+    def rows(self, step: int) -> tuple[NDArray[np.int64], Rows]:
+        if self._latest is None or self._latest[0] != step:
+            self._latest = step, super().rows(step)
+        return self._latest[1]
 
     def max_passage_length(self, step: int) -> int:
         limit = super().max_passage_length(step)

@@ -47,7 +47,6 @@ class BatchMaker:
         self.steps_per_epoch = len(examples) // self.batch_size
         self.total_steps = settings.schedule.steps or settings.schedule.epochs * self.steps_per_epoch
         self._order: tuple[int, NDArray[np.int64]] | None = None
-        self._latest: tuple[int, NDArray[np.int64], Rows] | None = None
 
     def batch(self, step: int) -> dict[str, Any]:
         """The batch of a step, counted from 0: arrays as Batch describes them."""
@@ -77,8 +76,6 @@ class BatchMaker:
 
     def rows(self, step: int) -> tuple[NDArray[np.int64], Rows]:
         """The examples of a step [b], and the passages of each [b, 1 + hard_negatives], -1 where there is none."""
-        if self._latest is not None and self._latest[0] == step:
-            return self._latest[1:]
         count = self.settings.batches.hard_negatives
         rng = np.random.default_rng([self.settings.seed, step])
         rows = self.choose_examples(step, rng)
@@ -89,7 +86,6 @@ class BatchMaker:
                 listed = self.examples.hard_negatives(row)
                 chosen = rng.permutation(np.array(listed, np.int64))[:count]
                 place[1 : 1 + len(chosen)] = chosen
-        self._latest = step, rows, passages
         return rows, passages
 
     def choose_examples(self, step: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -117,15 +113,11 @@ class BatchMaker:
 
 def batch_signature(batch: dict[str, Any]) -> dict[str, Any]:
     """Shapes and types of every batch like this one; the lengths of texts and of lists of positives are open."""
-    with_open_length = {
-        "queries": TokenBatch(True, False, False),
-        "passages": TokenBatch(True, False, False),
-        "known_rows": True,
-    }
 
-    def signature(array: NDArray[Any], is_open: bool) -> tf.TensorSpec:
-        shape = [*array.shape[:-1], None] if is_open else array.shape
-        return tf.TensorSpec(shape, tf.as_dtype(array.dtype))
+    def signature(array: NDArray[Any], *, is_open: bool = False) -> tf.TensorSpec:
+        return tf.TensorSpec([*array.shape[:-1], None] if is_open else array.shape, tf.as_dtype(array.dtype))
 
-    flags = {name: with_open_length.get(name, False) for name in batch}
-    return {name: tf.nest.map_structure(signature, batch[name], flags[name]) for name in batch}
+    found: dict[str, Any] = tf.nest.map_structure(signature, batch)
+    for name in ("queries", "passages"):
+        found[name] = found[name]._replace(ids=signature(batch[name].ids, is_open=True))
+    return {**found, "known_rows": signature(batch["known_rows"], is_open=True)}
