@@ -61,7 +61,6 @@ def train(
         output,
         distillation=distillation_from(teacher, output, backend, threads),
         options=options,
-        report=typer.echo,
     )
     typer.echo(f"{output}: {run.steps} steps, {run.skipped.count} records skipped")
 

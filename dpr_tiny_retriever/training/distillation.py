@@ -47,11 +47,11 @@ class Distillation:
         queries, passages = examples.queries.passages, examples.passages.passages
         if self.encoder is None:
             assert self.precomputed is not None
-            vectors = [_precomputed(self.precomputed, "query", queries)]
-            vectors += [_precomputed(self.precomputed, "passage", passages)]
-            norms = np.linalg.norm(vectors[1][:100].astype(np.float32), axis=1)
+            of_queries = _precomputed(self.precomputed, "query", queries)
+            of_passages = _precomputed(self.precomputed, "passage", passages)
+            norms = np.linalg.norm(of_passages[:100].astype(np.float32), axis=1)
             similarity: Similarity = "cosine" if np.allclose(norms, 1, atol=1e-2) else "dot"
-            return Teacher(vectors[0], vectors[1], dim, similarity)
+            return Teacher(of_queries, of_passages, dim, similarity)
         cache = EmbeddingCache(self.cache, dtype=np.float16)
         return Teacher(
             cache.texts(self.encoder.query_encoder, queries, label="teacher, queries"),

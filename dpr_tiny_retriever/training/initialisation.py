@@ -73,8 +73,12 @@ def new_pair(new: NewModel, *, seed: int = 0) -> DualEncoder:
         normalize=new.normalize,
     )
     rng = np.random.default_rng(seed)
+    if new.word_embeddings == "table":
+        words = principal_words(np.asarray(source.weights.embeddings.word), new.width)
+    else:
+        words = _SPREAD * rng.standard_normal((config.vocab_size, new.width)).astype(np.float32)
     embeddings = Embeddings(
-        word=_word_embeddings(new, source, rng),
+        word=words,
         position=_zeros(config.max_position_embeddings, new.width),
         segment=_zeros(config.type_vocab_size, new.width),
         norm=_unit_norm(new.width),
@@ -146,12 +150,6 @@ def principal_words(wide: Array, width: int, *, components: Array | None = None)
     words = words - words.mean(axis=1, keepdims=True)
     spread = np.maximum(words.std(axis=1, keepdims=True), 1e-6)
     return np.ascontiguousarray(_SPREAD * words / spread, np.float32)
-
-
-def _word_embeddings(new: NewModel, source: Encoder, rng: np.random.Generator) -> Array:
-    if new.word_embeddings == "table":
-        return principal_words(np.asarray(source.weights.embeddings.word), new.width)
-    return _SPREAD * rng.standard_normal((source.config.vocab_size, new.width)).astype(np.float32)
 
 
 def _passing_layer(config: BertConfig, rng: np.random.Generator) -> Layer:

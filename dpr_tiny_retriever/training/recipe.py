@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import yaml  # type: ignore[import-untyped]
+from tqdm.auto import tqdm
 
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.distillation import Distillation
@@ -87,7 +88,6 @@ def run_recipe(
     distillation: Distillation | None = None,
     options: RunOptions | None = None,
     extensions: Callable[[AnyStage, Path], Extensions] | None = None,
-    report: Callable[[str], object] = print,
 ) -> Run:
     """Run the stages one after the other, the last into output, the others into folders of output/training.
 
@@ -106,7 +106,7 @@ def run_recipe(
     before: Model = None
     for number, (stage, folder, more, teaches) in enumerate(zip(stages, folders, added, taught, strict=True)):
         if len(stages) > 1:
-            report(f"stage {number + 1} of {len(stages)}: {stage.name}")
+            tqdm.write(f"stage {number + 1} of {len(stages)}: {stage.name}")
         start, started_from = stage_start(stage, before)
         run = train(
             data,

@@ -81,8 +81,7 @@ class Losses(Validated, frozen=True, kw_only=True):
 
     def chosen(self) -> list[Loss]:
         """The losses that are not None."""
-        every = (self.contrastive, self.embedding_match, self.kl_divergence, self.margin_mse)
-        return [loss for loss in every if loss is not None]
+        return [loss for loss in msgspec.structs.astuple(self) if isinstance(loss, Loss)]
 
 
 class Evaluation(Validated, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,18 +79,16 @@ class TokenStore:
         done = len(self._segment_starts)
         if done < len(self.passages):
             for part in blocks(len(self.passages) - done, _CHUNK):
-                self._tokenize(range(done + part.start, done + part.stop))
+                rows = range(done + part.start, done + part.stop)
+                pairs = [(passage.title or "", passage.text) for passage in self.passages.passages(rows)]
+                tokens = self._tokenizer.tokenize(pairs, self.max_length)
+                self._file.write(tokens.ids.tobytes())
+                self._ends.extend((self._ends[-1] + np.cumsum(tokens.lengths, dtype=np.int64)).tolist())
+                self._segment_starts.extend(tokens.segment_starts.tolist())
+                self._num_truncated += tokens.num_truncated
             self._file.flush()
             self._mapped = np.memmap(self._file, np.int32, "r")
         return self._mapped
-
-    def _tokenize(self, rows: Iterable[int]) -> None:
-        pairs = [(passage.title or "", passage.text) for passage in self.passages.passages(rows)]
-        tokens = self._tokenizer.tokenize(pairs, self.max_length)
-        self._file.write(tokens.ids.tobytes())
-        self._ends.extend((self._ends[-1] + np.cumsum(tokens.lengths, dtype=np.int64)).tolist())
-        self._segment_starts.extend(tokens.segment_starts.tolist())
-        self._num_truncated += tokens.num_truncated
 
 
 class ExampleStore:
