@@ -192,6 +192,7 @@ def run_tests(session: nox.Session, name: str, env: dict[str, str] | None = None
         f"--session={name}",
         "--numprocesses=2",
         "--dist=loadfile",
+        "--no-loadscope-reorder",
         "--cov",
         "--cov-report=",
         *session.posargs,

@@ -35,6 +35,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if not any(runs_in(name, path) if name else can_run_here(path) for path in modules) else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that take longest come first, so that no worker is left with one of them when the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("training") is None)
+
+
 @pytest.fixture(scope="session")
 def pair_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of two layers, 128 wide, with random weights."""
