@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,8 @@ def test_an_interruption_ends_a_run_in_silence(folder: Path, environment: dict[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what runs in its background with interruptions ignored, and the tests may be run so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -222,7 +225,9 @@ def test_an_interruption_ends_a_run_in_silence(folder: Path, environment: dict[s
     process.stdin.flush()
     while "are cut in spring" not in process.stdout.readline():
         pass
+    time.sleep(1)  # until it waits for the next question
     process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)  # with its input open: an end of input would end it too
     output, errors = process.communicate()
     assert (process.returncode, output, errors) == (130, "", "")
 

@@ -26,9 +26,12 @@ print(json.dumps([query, embedded.embedding]))
 
 
 @pytest.mark.parametrize("backend", ["auto", "numpy"])
-def test_the_embedders_run_without_tensorflow_and_transformers(pair_directory: Path, backend: str) -> None:
+def test_the_embedders_run_without_tensorflow_and_transformers(
+    pair_directory: Path, tmp_path: Path, backend: str
+) -> None:
     command = [sys.executable, "-c", SCRIPT, str(pair_directory), backend]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # Not in a checkout, which would be imported in the place of what is installed, and may lack the native library.
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     query, passage = json.loads(output.splitlines()[-1])
     core = DualEncoder.from_pretrained(pair_directory, backend=backend)
     assert query == core.encode_queries(["How many hearts?"])[0].tolist()
