@@ -47,7 +47,7 @@ def iterated_passages(passages: Iterable[PassageLike]) -> Iterator[tuple[str, st
 
 
 def refuse_surrogates(text: str, where: str) -> None:
-    """Raise ValueError, which says where, for a text with half of a character: it is no valid Unicode."""
+    """Raise ValueError if a text holds a lone surrogate, which is not valid Unicode; where names the text."""
     if text.isascii():  # a flag of the string, so most texts cost nothing
         return
     try:

@@ -58,7 +58,7 @@ QUESTIONS = [
 
 def index_articles(model: str | None, folder: Path) -> None:
     """Write the passages with their vectors, and a query pipeline in YAML, into a new folder."""
-    # Stores in memory of one index name share their documents: the pipeline in YAML finds them by this name.
+    # In-memory stores with the same index name share documents: the pipeline from YAML finds them by this name.
     store = InMemoryDocumentStore(embedding_similarity_function="dot_product", index="articles")
     indexing = Pipeline()
     indexing.add_component("splitter", DocumentSplitter(split_by="passage", split_length=1, split_overlap=0))

@@ -133,7 +133,7 @@ class _Snapshot:
                 continue
 
     def fetch_first(self, folder: Path, names: Iterable[str]) -> bool:
-        """Download the first of several files that the repository has; False where it has none."""
+        """Download the first of these files that the repository has; return False if it has none of them."""
         names = list(names)
         return any((folder / name).is_file() for name in names) or any(self.fetch(folder / name) for name in names)
 

@@ -28,7 +28,7 @@ class UniquePassages(NamedTuple):
 
 
 class PassageStore(Sequence[Passage]):
-    """A sequence of passages in a temporary file that vanishes with the process.
+    """A sequence of passages in a temporary file, which is deleted when the process ends.
 
     Memory: 32 bytes a passage, whatever its length; some 100 more where passages are added by add_once.
     """

@@ -92,7 +92,7 @@ class PassageIndex:
         self._store(new, show_progress)
 
     def update(self, passages: Iterable[IndexedPassage], *, show_progress: bool | None = None) -> None:
-        """Encode and store passages; those that are there under the same ids are replaced."""
+        """Encode and store passages, replacing those with the same ids."""
         self._store(_by_id(passages), show_progress, replace=True)
 
     def delete(self, ids: Iterable[str]) -> int:
