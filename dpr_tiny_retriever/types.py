@@ -16,6 +16,8 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 Metric: TypeAlias = Literal["l2", "dot", "cosine"]
 IndexKind: TypeAlias = Literal["exact", "hnsw", "ivf"]
 DatasetProtocol: TypeAlias = Literal["dpr-dev", "beir", "answers"]
+#: By vectors and words together, by vectors alone, or by words alone.
+SearchMode: TypeAlias = Literal["blend", "dense", "bm25"]
 BackendName: TypeAlias = Literal["auto", "native", "tensorflow", "numpy"]
 
 #: A preset, a folder or a hub id; None is the bundled pair.

@@ -5,7 +5,7 @@ Pure functions of ids and scores, for every caller: the index, the adapters and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,10 @@ DENSE_WEIGHT = 0.4
 _MARGIN_RANK = 5
 
 
+#: How many passages each retriever is asked for, so that there is enough to blend.
+LIST_LENGTH = 100
+
+
 class RankedList(NamedTuple):
     """What one retriever found for one query, best first; a higher score is better."""
 
@@ -30,6 +34,21 @@ class RankedList(NamedTuple):
     """[n]: each id once, in the caller's own numbering or naming."""
     scores: Sequence[float] | NDArray[np.floating[Any]]
     """[n], never rising."""
+
+
+class Placement(NamedTuple):
+    """Where a passage stood in the two lists of a blend: ranks from 1; None where a list lacks the passage."""
+
+    dense_rank: int | None
+    dense_score: float | None
+    bm25_rank: int | None
+    bm25_score: float | None
+
+
+def explain(ids: Iterable[Any], dense: RankedList, sparse: RankedList) -> list[Placement]:
+    """Return where each of the ids stood in the dense and in the BM25 list."""
+    in_dense, in_sparse = _places(dense), _places(sparse)
+    return [Placement(*in_dense.get(id, (None, None)), *in_sparse.get(id, (None, None))) for id in ids]
 
 
 def reciprocal_rank_fusion(rankings: Sequence[RankedList], k: int, *, constant: int = 60) -> RankedList:
@@ -105,6 +124,13 @@ def _best(gains: Sequence[tuple[NDArray[Any], NDArray[np.float64]]], k: int) -> 
     np.add.at(total, position.reshape(-1), np.concatenate([values for _, values in held]))
     order = np.lexsort((np.arange(len(ids)), -total))[:k]
     return RankedList(ids[order], total[order])
+
+
+def _places(ranking: RankedList) -> dict[Any, tuple[int, float]]:
+    """The rank from 1 and the score of each id."""
+    return {
+        id: (rank, float(score)) for rank, (id, score) in enumerate(zip(ranking.ids, ranking.scores, strict=True), 1)
+    }
 
 
 def _checked(ranking: RankedList) -> tuple[NDArray[Any], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr_tiny_retriever.retrieval.fusion import RankedList, blend, reciprocal_rank_fusion
+from dpr_tiny_retriever.retrieval.fusion import Placement, RankedList, blend, explain, reciprocal_rank_fusion
 
 NOTHING = RankedList([], [])
 
@@ -28,6 +28,15 @@ def test_reciprocal_rank_fusion_is_its_formula() -> None:
     fused = reciprocal_rank_fusion([ranked([3, 1]), ranked([1, 2])], 2, constant=0)
     assert list(fused.ids) == [1, 3]
     assert list(fused.scores) == pytest.approx([1 / 2 + 1, 1])
+
+
+def test_a_hit_says_where_it_stood_in_each_list() -> None:
+    dense, sparse = ranked(["b", "a"], [0.9, 0.5]), ranked(["a"], [7.0])
+    assert explain(["a", "b", "c"], dense, sparse) == [
+        Placement(2, 0.5, 1, 7.0),
+        Placement(1, 0.9, None, None),
+        Placement(None, None, None, None),
+    ]
 
 
 def test_equal_sums_are_ordered_by_id() -> None:
