@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpr_tiny_retriever.data.passage_store import PassageStore
+
 #: (title, text, questions that the passage answers).
 LIBRARY: list[tuple[str, str, list[str]]] = [
     (
@@ -120,6 +122,15 @@ def write_text(path: Path, text: str, *, zipped: bool = False) -> Path:
     else:
         path.write_text(text, encoding="utf-8")
     return path
+
+
+def corpus_of(passages: list[tuple[str, str]]) -> PassageStore:
+    """A corpus of (title, text) passages."""
+    corpus = PassageStore()
+    corpus.begin_part(Path("none"))
+    for line, (title, text) in enumerate(passages, start=1):
+        corpus.add(str(line), title, text, line)
+    return corpus
 
 
 def dpr_records(count: int, *, positives: int = 2, hard_negatives: int = 4, seed: int = 0) -> list[dict[str, Any]]:

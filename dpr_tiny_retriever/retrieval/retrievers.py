@@ -6,7 +6,6 @@ Each ranks the unique passages of a corpus; expand_duplicates puts the duplicate
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from bm25s.tokenization import Tokenized
 
 from dpr_tiny_retriever.data.passage_store import PassageStore, UniquePassages, blocks
 from dpr_tiny_retriever.passage import Passage
+from dpr_tiny_retriever.retrieval.bm25_words import K1, STOP_WORDS, B, bm25_words, passage_words
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     Hits,
@@ -31,12 +31,6 @@ from dpr_tiny_retriever.types import IndexKind, Metric
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
 
-_FUNCTION_WORDS = (
-    "a an and are as at be been by did do does for from had has have how in is it its of on or that the this "
-    "to was were what when where which who whom whose why with"
-)
-#: English function and question words, which say little about a passage's subject.
-STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 SCORES_PER_BLOCK = 1 << 22  # 16 MB of float32
 
 
@@ -117,16 +111,11 @@ class BM25:
     """Okapi BM25 in Lucene's form over the lower-cased words of title and text, without STOP_WORDS."""
 
     kind: Literal["bm25"] = "bm25"
-    _words = re.compile(r"\w+")
 
-    def __init__(self, name: str = "BM25", *, k1: float = 0.9, b: float = 0.4) -> None:
+    def __init__(self, name: str = "BM25", *, k1: float = K1, b: float = B) -> None:
         self.name = name
         self.k1 = k1
         self.b = b
-
-    def tokenize(self, text: str) -> list[str]:
-        """Return the words of a text without stop words, in order."""
-        return [word for word in self._words.findall(text.lower()) if word not in STOP_WORDS]
 
     def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
         stopwatch = Stopwatch()
@@ -138,7 +127,7 @@ class BM25:
         for part in blocks(len(queries), max(1, SCORES_PER_BLOCK // count)):
             scores = np.zeros((part.stop - part.start, count), np.float32)
             for row, query in enumerate(queries[part]):
-                known = [word for word in self.tokenize(query) if word in vocabulary]
+                known = [word for word in bm25_words(query) if word in vocabulary]
                 if known:
                     scores[row] = index.get_scores(known)
             scores[scores <= 0] = -np.inf  # a passage that shares no word with the query is not a hit
@@ -153,10 +142,7 @@ class BM25:
         """Index the passages; returns the number of each word."""
         vocabulary: dict[str, int] = {}
         word_ids = [
-            [
-                vocabulary.setdefault(word, len(vocabulary))
-                for word in self.tokenize(f"{passage.title or ''} {passage.text}")
-            ]
+            [vocabulary.setdefault(word, len(vocabulary)) for word in passage_words(passage.title, passage.text)]
             for passage in passages
         ]
         if vocabulary:  # bm25s cannot index passages without any word

@@ -1,0 +1,191 @@
+"""The words of numbered passages in tables of a SQLite database, and their BM25 scores.
+
+Passages are numbered in ascending order, and no number is used twice. 2,048 consecutive numbers form a block; a row of
+the table holds one word's entries in one block, so that an added passage changes rows of the last block only, and a
+question reads one row a word and block.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.retrieval.bm25_words import K1, B, passage_words
+from dpr_tiny_retriever.types import Array
+
+Numbers = NDArray[np.int64]
+
+_BLOCK_BITS = 11
+_BLOCK_SIZE = 1 << _BLOCK_BITS
+#: An entry is a uint32: how often the word stands in the passage, above the passage's number within its block.
+_LARGEST_COUNT = (1 << (32 - _BLOCK_BITS)) - 1
+#: The length of a passage that was deleted, or that is not there yet.
+_ABSENT = -1
+
+POSTINGS_TABLES = (
+    # deleted: passages that are gone, but of whose words there still are entries.
+    "CREATE TABLE bm25_blocks (block INTEGER PRIMARY KEY, deleted INTEGER NOT NULL, lengths BLOB NOT NULL)",
+    "CREATE TABLE bm25_postings (block INTEGER NOT NULL, word TEXT NOT NULL, entries BLOB NOT NULL,"
+    " PRIMARY KEY (block, word)) WITHOUT ROWID",
+)
+# SQLite joins blobs byte by byte, but calls the result a text.
+_APPEND_ENTRIES = (
+    "INSERT INTO bm25_postings VALUES (?, ?, ?) ON CONFLICT (block, word)"
+    " DO UPDATE SET entries = CAST(entries || excluded.entries AS BLOB)"
+)
+_ENTRIES_OF_WORD = (
+    "SELECT block, entries FROM bm25_postings WHERE word = ? AND block IN (SELECT block FROM bm25_blocks)"
+)
+
+
+class Postings:
+    """The tables of one database. All methods are to be called within a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """connection: to a database that has POSTINGS_TABLES."""
+        self._connection = connection
+        self._read_at = -1  # the database's number of changes when what follows was read
+        self._row_of_block: dict[int, int] = {}  # where the passages of a block begin in the arrays below
+        self._numbers: Numbers = np.empty(0, np.int64)
+        self._present: NDArray[np.bool_] = np.empty(0, np.bool_)
+        self._norms: NDArray[np.float64] = np.empty(0, np.float64)
+        self._count = 0
+
+    def insert(self, numbers: Numbers, passages: Sequence[tuple[str, str]]) -> None:
+        """Add the words of (title, text) passages under ascending numbers, higher than all that were ever added."""
+        blocks, starts = np.unique(numbers >> _BLOCK_BITS, return_index=True)
+        for block, (start, stop) in zip(blocks.tolist(), pairwise([*starts.tolist(), len(numbers)]), strict=True):
+            self._insert(block, numbers[start:stop] % _BLOCK_SIZE, passages[start:stop])
+
+    def delete(self, numbers: Numbers) -> None:
+        """Remove the words of passages; a block's rows are rewritten once half of its passages are gone."""
+        for block in np.unique(numbers >> _BLOCK_BITS).tolist():
+            gone = numbers[numbers >> _BLOCK_BITS == block] % _BLOCK_SIZE
+            deleted, lengths = self._read_block(block)
+            lengths[gone] = _ABSENT
+            present = lengths != _ABSENT
+            deleted += len(gone)
+            if deleted > np.count_nonzero(present):
+                self._drop_entries(block, present)
+                deleted = 0
+            self._write_block(block, deleted, lengths)
+
+    def search(
+        self, words: Sequence[str], k: int, *, changes: int, among: Numbers | None = None
+    ) -> tuple[Numbers, Array]:
+        """Return the numbers and scores, float32, of the k best passages, best first; among equals the lower number.
+
+        A passage without any of the words is not found. A word that stands several times in words counts as often.
+        changes: how often the database has been changed; lengths of passages are read again when it differs.
+        among: the numbers to choose from; None is all. Document frequencies are those of the whole index anyway.
+        """
+        if changes != self._read_at:
+            self._read_lengths()
+            self._read_at = changes
+        entries = {word: self._entries(word) for word in dict.fromkeys(words)}
+        # float32 sums of float32 terms in the order of the words, as bm25s computes them: equal scores stay equal.
+        scores = np.zeros(len(self._numbers), np.float32)
+        for word in words:
+            rows, terms = entries[word]
+            scores[rows] += terms
+        found = np.flatnonzero(scores > 0)
+        if among is not None:
+            found = found[np.isin(self._numbers[found], among)]
+        if k < len(found):
+            lowest = np.partition(scores[found], -k)[-k]
+            found = found[scores[found] >= lowest]
+        found = found[np.argsort(-scores[found], kind="stable")][:k]
+        return self._numbers[found], scores[found]
+
+    def _insert(self, block: int, offsets: Numbers, passages: Sequence[tuple[str, str]]) -> None:
+        """Append the entries of the passages at these offsets of a block."""
+        number_of_word: defaultdict[str, int] = defaultdict(count().__next__)
+        word_numbers: list[int] = []
+        words_per_passage = []
+        for title, text in passages:
+            words = passage_words(title, text)
+            words_per_passage.append(len(words))
+            word_numbers.extend(map(number_of_word.__getitem__, words))
+        # One key for each word of each passage: sorted by word, then by passage, its repetitions side by side.
+        keys, occurrences = np.unique(
+            np.array(word_numbers, np.int64) << _BLOCK_BITS | np.repeat(offsets, words_per_passage), return_counts=True
+        )
+        entries = (np.minimum(occurrences, _LARGEST_COUNT) << _BLOCK_BITS | keys % _BLOCK_SIZE).astype("<u4").tobytes()
+        ends = (4 * np.cumsum(np.bincount(keys >> _BLOCK_BITS, minlength=len(number_of_word)))).tolist()
+        self._connection.executemany(
+            _APPEND_ENTRIES,
+            (
+                (block, word, entries[start:stop])
+                for word, (start, stop) in zip(number_of_word, pairwise([0, *ends]), strict=True)
+            ),
+        )
+        deleted, lengths = self._read_block(block)
+        lengths[offsets] = words_per_passage
+        self._write_block(block, deleted, lengths)
+
+    def _drop_entries(self, block: int, present: NDArray[np.bool_]) -> None:
+        """Rewrite a block's rows without the passages that are gone."""
+        query = "SELECT word, entries FROM bm25_postings WHERE block = ? ORDER BY word"
+        held = [(word, _decoded(entries, "<u4")) for word, entries in self._connection.execute(query, (block,))]
+        left = [(word, entries[present[entries % _BLOCK_SIZE]]) for word, entries in held] if present.any() else []
+        self._connection.execute("DELETE FROM bm25_postings WHERE block = ?", (block,))
+        self._connection.executemany(
+            "INSERT INTO bm25_postings VALUES (?, ?, ?)",
+            ((block, word, entries.tobytes()) for word, entries in left if len(entries)),
+        )
+
+    def _read_block(self, block: int) -> tuple[int, NDArray[np.int32]]:
+        query = "SELECT deleted, lengths FROM bm25_blocks WHERE block = ?"
+        row = self._connection.execute(query, (block,)).fetchone()
+        if row is None:
+            return 0, np.full(_BLOCK_SIZE, _ABSENT, np.int32)
+        return row[0], _decoded(row[1], "<i4", _BLOCK_SIZE).copy()
+
+    def _write_block(self, block: int, deleted: int, lengths: NDArray[np.int32]) -> None:
+        if (lengths == _ABSENT).all():
+            self._connection.execute("DELETE FROM bm25_blocks WHERE block = ?", (block,))
+        else:
+            query = "INSERT OR REPLACE INTO bm25_blocks VALUES (?, ?, ?)"
+            self._connection.execute(query, (block, deleted, lengths.astype("<i4").tobytes()))
+
+    def _read_lengths(self) -> None:
+        """Read the lengths of all passages, 4 bytes each, and compute what the formula needs of them."""
+        rows = self._connection.execute("SELECT block, lengths FROM bm25_blocks ORDER BY block").fetchall()
+        blocks = np.array([block for block, _ in rows], np.int64)
+        lengths = _decoded(b"".join(blob for _, blob in rows), "<i4", _BLOCK_SIZE * len(blocks))
+        self._row_of_block = {block: position * _BLOCK_SIZE for position, block in enumerate(blocks.tolist())}
+        self._numbers = ((blocks << _BLOCK_BITS)[:, None] + np.arange(_BLOCK_SIZE)).reshape(-1)
+        self._present = lengths != _ABSENT
+        self._count = int(np.count_nonzero(self._present))
+        average = lengths[self._present].mean() if self._count else 1.0
+        self._norms = K1 * ((1 - B) + B * lengths / (average or 1.0))
+
+    def _entries(self, word: str) -> tuple[Numbers, Array]:
+        """The rows of the passages with a word, and its term of each one's score (Kamphuis et al. 2020: Lucene)."""
+        rows, counts = [], []
+        for block, blob in self._connection.execute(_ENTRIES_OF_WORD, (word,)):
+            entries = _decoded(blob, "<u4")
+            rows.append(self._row_of_block[block] + (entries % _BLOCK_SIZE).astype(np.int64))
+            counts.append(entries >> _BLOCK_BITS)
+        if not rows:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        row, count = np.concatenate(rows), np.concatenate(counts)
+        present = self._present[row]
+        if not present.all():
+            row, count = row[present], count[present]
+        weight = np.float32(math.log(1 + (self._count - len(row) + 0.5) / (len(row) + 0.5)))
+        return row, (weight * (count / (self._norms[row] + count))).astype(np.float32)
+
+
+def _decoded(blob: bytes, dtype: str, count: int | None = None) -> NDArray[Any]:
+    """An array of 4-byte numbers; raises SQLite's own error for a file that is damaged."""
+    if len(blob) % 4 or (count is not None and len(blob) != 4 * count):
+        raise sqlite3.DatabaseError(f"{len(blob)} bytes stand where numbers of words belong")
+    return np.frombuffer(blob, dtype)
