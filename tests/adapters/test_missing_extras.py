@@ -36,7 +36,7 @@ def install(folder: Path, name: str, version: str, source: str) -> None:
     ("script", "message"),
     [
         (FARM_HAYSTACK, "TinyDPRRetriever needs farm-haystack 1.26; found none:"),
-        (HAYSTACK, "the embedders need haystack-ai 2 or 3; found none:"),
+        (HAYSTACK, "these components need haystack-ai 2 or 3; found none:"),
         (LANGCHAIN, "langchain_core is not installed, and the LangChain adapter needs it:"),
     ],
     ids=["farm-haystack", "haystack-ai", "LangChain"],
@@ -57,7 +57,7 @@ def test_with_haystack_ai_the_farm_haystack_adapter_says_that_they_exclude_each_
 def test_with_farm_haystack_the_haystack_ai_adapter_says_that_they_share_a_name(tmp_path: Path) -> None:
     install(tmp_path, "farm-haystack", "1.26.4", "")
     assert last_line(HAYSTACK, tmp_path) == (
-        "MissingExtraError: the embedders need haystack-ai 2 or 3; found farm-haystack 1.26.4, which has the same "
+        "MissingExtraError: these components need haystack-ai 2 or 3; found farm-haystack 1.26.4, which has the same "
         'import name: uninstall it, then pip install "dpr-tiny-retriever[haystack]"'
     )
 

@@ -12,7 +12,7 @@ except ImportError as error:
     except PackageNotFoundError:
         installed = "none:"
     raise MissingExtraError(
-        f'the embedders need haystack-ai 2 or 3; found {installed} pip install "dpr-tiny-retriever[haystack]"'
+        f'these components need haystack-ai 2 or 3; found {installed} pip install "dpr-tiny-retriever[haystack]"'
     ) from error
 
 from haystack_integrations.components.embedders.dpr_tiny.document_embedder import TinyDPRDocumentEmbedder
