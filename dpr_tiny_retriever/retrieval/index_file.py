@@ -13,22 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.errors import UnusableIndexError
+from dpr_tiny_retriever.passage import refuse_surrogates
+from dpr_tiny_retriever.retrieval.bm25_postings import POSTINGS_TABLES, Postings
+from dpr_tiny_retriever.retrieval.fusion import RankedList
+from dpr_tiny_retriever.retrieval.metadata_table import METADATA_TABLE, MetadataTable
 from dpr_tiny_retriever.retrieval.sqlite_file import SqliteFile
 from dpr_tiny_retriever.types import Array, Vectors
 
 #: Raised whenever the tables or what stands in them change: an older file is refused, not misread.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: How SQLite tells a file of ours from any other: "DPRT".
 _APPLICATION_ID = 0x44505254
 #: Passages whose vectors share a row: few large rows are read several times faster than one row a passage.
 _BLOCK_SIZE = 256
 
 _TABLES = (
-    "CREATE TABLE passages (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,"
+    # AUTOINCREMENT: the number of a deleted passage is never used again.
+    "CREATE TABLE passages (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,"
     " text TEXT NOT NULL, source TEXT NOT NULL, metadata TEXT NOT NULL)",
     # The vectors of the passages with number // 256 == block, float32 [n, dim], and their numbers, int64 [n].
     "CREATE TABLE vectors (block INTEGER PRIMARY KEY, numbers BLOB NOT NULL, vectors BLOB NOT NULL)",
     "CREATE TABLE sources (source TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID",
+    METADATA_TABLE,
+    *POSTINGS_TABLES,
 )
 
 
@@ -41,6 +48,25 @@ class IndexedPassage:
     text: str
     source: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def check(self) -> None:
+        """Raise TypeError or ValueError where the index cannot hold what is here."""
+        for name in ("id", "title", "text", "source"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"the {name} of the passage {self.id!r} is {value!r}; expected str")
+            refuse_surrogates(value, f"the {name} of the passage {self.id!r}")
+        if not self.metadata:
+            return
+        try:
+            if json.loads(json.dumps(dict(self.metadata))) == dict(self.metadata):
+                return
+            problem = "JSON changes them"
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        raise TypeError(
+            f"the metadata of the passage {self.id!r} are {self.metadata!r}; expected what JSON can hold ({problem})"
+        )
 
 
 class IndexFile(SqliteFile):
@@ -60,6 +86,8 @@ class IndexFile(SqliteFile):
             info={"fingerprint": fingerprint, "model": model},
         )
         self._dim = dim
+        self._postings = Postings(self.connection)
+        self._metadata = MetadataTable(self.connection)
         try:
             with self.transaction():
                 self._check_model(model, fingerprint)
@@ -72,6 +100,10 @@ class IndexFile(SqliteFile):
         [(count,)] = self.connection.execute("SELECT COUNT(*) FROM passages")
         return int(count)
 
+    def ids(self) -> list[str]:
+        """The ids of all passages, in the order in which they were added."""
+        return [id for (id,) in self.connection.execute("SELECT id FROM passages ORDER BY number")]
+
     def present(self, ids: Collection[str]) -> set[str]:
         """Those of the ids that there are passages of."""
         query = "SELECT 1 FROM passages WHERE id = ?"
@@ -82,9 +114,9 @@ class IndexFile(SqliteFile):
         return dict(self.connection.execute("SELECT id, source FROM passages"))
 
     def insert(self, passages: Sequence[IndexedPassage], vectors: Vectors) -> None:
-        """Add passages under new ids, with their vectors [n, dim]."""
-        [(first,)] = self.connection.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM passages")
-        numbers = np.arange(first, first + len(passages))
+        """Add passages under new ids, with their vectors [n, dim], words and metadata."""
+        [(last,)] = self.connection.execute("SELECT COALESCE(SUM(seq), 0) FROM sqlite_sequence WHERE name = 'passages'")
+        numbers = np.arange(last + 1, last + 1 + len(passages))
         self.connection.executemany(
             "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -98,17 +130,33 @@ class IndexFile(SqliteFile):
             self._write_block(
                 block, np.concatenate([held_numbers, numbers[added]]), np.concatenate([held_vectors, vectors[added]])
             )
+        self._postings.insert(numbers, [(passage.title, passage.text) for passage in passages])
+        self._metadata.insert(numbers.tolist(), (_searchable(p.source, p.metadata) for p in passages))
 
     def delete(self, ids: Collection[str]) -> int:
-        """Remove passages and their vectors; returns how many there were."""
-        query = "SELECT number FROM passages WHERE id = ?"
-        gone = np.array([row[0] for id in ids for row in self.connection.execute(query, (id,))], np.int64)
+        """Remove passages, their vectors, words and metadata; returns how many there were."""
+        query = "SELECT number, source, metadata FROM passages WHERE id = ?"
+        rows = [row for id in ids for row in self.connection.execute(query, (id,))]
+        self._metadata.delete(
+            (number for number, _, _ in rows),
+            (_searchable(source, json.loads(metadata)) for _, source, metadata in rows),
+        )
+        gone = np.sort(np.array([number for number, _, _ in rows], np.int64))
         self.connection.executemany("DELETE FROM passages WHERE number = ?", ((number,) for number in gone.tolist()))
         for block in np.unique(gone // _BLOCK_SIZE).tolist():
             numbers, vectors = self._read_block(block)
             left = ~np.isin(numbers, gone)
             self._write_block(block, numbers[left], vectors[left])
+        self._postings.delete(gone)
         return len(gone)
+
+    def matching(self, allowed: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """The numbers, ascending, of the passages that have one entry of each list; see allowed_entries."""
+        return self._metadata.numbers(allowed)
+
+    def search_words(self, words: Sequence[str], k: int, *, among: NDArray[np.int64] | None) -> RankedList:
+        """The numbers of the k best passages by BM25, of those among these numbers; None is all."""
+        return RankedList(*self._postings.search(words, k, changes=self.changes(), among=among))
 
     def vectors(self) -> tuple[NDArray[np.int64], Vectors]:
         """The numbers [n] of all passages and their vectors [n, dim], read into memory."""
@@ -123,13 +171,18 @@ class IndexFile(SqliteFile):
         return numbers, vectors
 
     def passage(self, number: int) -> IndexedPassage:
-        """The passage of a number that vectors() names."""
+        """The passage of a number that vectors() or search_words() names."""
         query = "SELECT id, title, text, source, metadata FROM passages WHERE number = ?"
         row = self.connection.execute(query, (number,)).fetchone()
         if row is None:
             self.refuse_damaged("a vector belongs to no passage")
-        id, title, text, source, metadata = row
-        return IndexedPassage(id, title, text, source, json.loads(metadata))
+        return _passage(*row)
+
+    def passage_of_id(self, id: str) -> IndexedPassage | None:
+        """The passage of an id, if there is one."""
+        query = "SELECT id, title, text, source, metadata FROM passages WHERE id = ?"
+        row = self.connection.execute(query, (id,)).fetchone()
+        return None if row is None else _passage(*row)
 
     def stamps(self) -> dict[str, str]:
         """The state of each source when its passages were last brought up to date."""
@@ -163,6 +216,15 @@ class IndexFile(SqliteFile):
         if len(numbers) % 8 or len(vectors) != len(numbers) // 8 * self._dim * 4:
             self.refuse_damaged(f"{len(vectors)} bytes of vectors stand beside {len(numbers)} of numbers")
         return np.frombuffer(numbers, "<i8"), np.frombuffer(vectors, "<f4").reshape(-1, self._dim)
+
+
+def _passage(id: str, title: str, text: str, source: str, metadata: str) -> IndexedPassage:
+    return IndexedPassage(id, title, text, source, json.loads(metadata))
+
+
+def _searchable(source: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a filter can name: the metadata and, unless they have a field of that name, the source."""
+    return {"source": source, **metadata}
 
 
 def remove_index_file(path: Path) -> None:

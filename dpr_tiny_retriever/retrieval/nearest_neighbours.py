@@ -99,6 +99,11 @@ def best_rows(scores: Vectors, k: int) -> Hits:
     return hits
 
 
+def scores_are_cosines(metric: Metric, *, normalize: bool) -> bool:
+    """Whether scores by this metric lie between -1 and 1; normalize: whether the vectors have unit length."""
+    return metric == "cosine" or (metric == "dot" and normalize)
+
+
 def exact_search(queries: Vectors, passages: Vectors, k: int, *, metric: Metric = "dot") -> Hits:
     """Return the k nearest of passages [n, dim] to each of queries [q, dim], all float32.
 

@@ -1,4 +1,4 @@
-"""An index of passages on disk: encoded once, kept in one file, searched by dot product."""
+"""An index of passages on disk: encoded once, kept in one file, searched by vectors and words."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpr_tiny_retriever.passage import as_queries
 from dpr_tiny_retriever.progress import progress_bar
+from dpr_tiny_retriever.retrieval.bm25_words import bm25_words, matched_words
+from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement, RankedList, blend, explain
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage, IndexFile
-from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows
-from dpr_tiny_retriever.types import Vectors
+from dpr_tiny_retriever.retrieval.metadata_table import Where, allowed_entries
+from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows, scores_are_cosines
+from dpr_tiny_retriever.types import SearchMode, Vectors
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
@@ -26,10 +30,15 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class FoundPassage:
-    """A passage that was found, and its score: the dot product with the question, or the cosine for such models."""
+    """A passage that was found, and why."""
 
-    score: float
     passage: IndexedPassage
+    score: float
+    """What the hits are ordered by: the blend's sum, the dot product or cosine with the question, or BM25."""
+    placement: Placement
+    """Its rank and score among the best passages by vector and among those by words."""
+    words: list[str]
+    """The words of the question that stand in it, lower-cased, without function words."""
 
 
 class Changes(NamedTuple):
@@ -40,7 +49,7 @@ class Changes(NamedTuple):
 
 
 class PassageIndex:
-    """Passages and their vectors in one SQLite file.
+    """Passages, their vectors and their words in one SQLite file.
 
     What is added is on disk, in steps of 1,024 passages: a process that is killed loses at most the step underway.
     Thread-safe; several processes may search while one writes. All vectors are held in memory while the index is
@@ -57,10 +66,24 @@ class PassageIndex:
         self.path = Path(path)
         fingerprint = encoder.passage_encoder.fingerprint()
         self._file = IndexFile(self.path, model=model_name, fingerprint=fingerprint, dim=encoder.embedding_dim)
-        self._cosine = encoder.similarity == "cosine" and not encoder.normalize
+        self._cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
         self._read_at = -1  # the file's number of changes when the vectors below were read
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
         self._vectors: Vectors = np.empty((0, encoder.embedding_dim), np.float32)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], encoder: DualEncoder, *, model_name: str = "") -> PassageIndex:
+        """Begin an index; raises FileExistsError where there is a file."""
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} exists; expected the path of a new file: open() reads an index")
+        return cls(path, encoder, model_name=model_name)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], encoder: DualEncoder, *, model_name: str = "") -> PassageIndex:
+        """Open an index that was made with the same model; raises FileNotFoundError where there is no file."""
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path} does not exist; expected an index: create() begins one")
+        return cls(path, encoder, model_name=model_name)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,6 +104,16 @@ class PassageIndex:
     def __contains__(self, id: object) -> bool:
         with self._file.transaction():
             return isinstance(id, str) and bool(self._file.present([id]))
+
+    def ids(self) -> list[str]:
+        """The ids of all passages, in the order in which they were added."""
+        with self._file.transaction():
+            return self._file.ids()
+
+    def get(self, id: str) -> IndexedPassage | None:
+        """The passage of an id; None where there is none."""
+        with self._file.transaction():
+            return self._file.passage_of_id(id)
 
     def add(self, passages: Iterable[IndexedPassage], *, show_progress: bool | None = None) -> None:
         """Encode and store passages under new ids; raises ValueError, and stores nothing, where an id is taken."""
@@ -136,21 +169,41 @@ class PassageIndex:
                 self._file.set_stamps({source: stamp for source, stamp in stamps.items() if stamp})
         return Changes(len(new), len(gone))
 
-    def search(self, question: str, *, top_k: int = 10) -> list[FoundPassage]:
-        """The passages nearest to a question, best first, at most top_k; among equals the one added first."""
-        if not isinstance(top_k, int) or isinstance(top_k, bool):
-            raise TypeError(f"top_k is {top_k!r}; expected a whole number")
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1")
-        query = self._scaled(self.encoder.encode_queries([question]))[0]
+    def search(
+        self, question: str, top_k: int = 10, *, mode: SearchMode = "blend", where: Where | None = None
+    ) -> list[FoundPassage]:
+        """The best passages for a question, best first, at most top_k; among equals the one added first.
+
+        mode: "blend" ranks by vectors and words together, "dense" by vectors alone, "bm25" by words alone: then
+        passages that share no word with the question are not found. A blend is made of the 100 best passages (top_k,
+        if that is more) of either list.
+        where: metadata key -> a value, or a list of allowed values, of which a passage must have one under each key.
+        Values are texts, numbers, True, False or None. The key "source" is a passage's source, unless its metadata have
+        a field of that name.
+        """
+        allowed = [] if where is None else allowed_entries(where)
+        _check_search(question, top_k, mode)
+        depth = max(LIST_LENGTH, top_k)
+        query = None if mode == "bm25" else self._comparable(self.encoder.encode_queries([question]))[0]
+        dense = sparse = RankedList([], [])
         with self._file.transaction():
-            self._read_vectors()
-            best = best_rows((self._vectors @ query)[None], min(top_k, len(self._vectors)))
-            numbers = self._numbers[best.rows[0]].tolist()
-            return [
-                FoundPassage(score, self._file.passage(number))
-                for number, score in zip(numbers, best.scores[0].tolist(), strict=True)
-            ]
+            among = self._file.matching(allowed) if allowed else None
+            if query is not None:
+                self._read_vectors()
+                dense = self._nearest(query, depth, among)
+            if mode != "dense":
+                sparse = self._file.search_words(bm25_words(question), depth, among=among)
+            best = (
+                blend(dense, sparse, top_k, depth=depth, cosine=self._cosine)
+                if mode == "blend"
+                else (dense if mode == "dense" else sparse)
+            )
+            numbers = np.asarray(best.ids, np.int64)[:top_k].tolist()
+            passages = [self._file.passage(number) for number in numbers]
+        return [
+            FoundPassage(passage, float(score), placement, matched_words(question, (passage.title, passage.text)))
+            for passage, score, placement in zip(passages, best.scores, explain(numbers, dense, sparse), strict=False)
+        ]
 
     def _store(
         self, passages: Mapping[str, IndexedPassage], show_progress: bool | None, *, replace: bool = False
@@ -173,19 +226,38 @@ class PassageIndex:
                     self._file.insert([batch[row] for row in kept], vectors[kept])
                 progress.update(len(batch))
 
+    def _nearest(self, query: Vectors, k: int, among: NDArray[np.int64] | None) -> RankedList:
+        """The numbers of the k nearest passages, of those among these numbers; None is all."""
+        scores, numbers = self._vectors @ query, self._numbers
+        if among is not None:
+            chosen = np.isin(numbers, among, assume_unique=True)
+            scores, numbers = scores[chosen], numbers[chosen]
+        best = best_rows(scores[None], min(k, len(scores)))
+        return RankedList(numbers[best.rows[0]], best.scores[0])
+
     def _read_vectors(self) -> None:
         """Read the vectors when they are first needed, and again when any process has changed the file."""
         changes = self._file.changes()
         if changes != self._read_at:
             self._numbers, vectors = self._file.vectors()
-            self._vectors, self._read_at = self._scaled(vectors), changes
+            self._vectors, self._read_at = self._comparable(vectors), changes
 
-    def _scaled(self, vectors: Vectors) -> Vectors:
+    def _comparable(self, vectors: Vectors) -> Vectors:
         """To unit length, where the model's similarity is the cosine and its vectors are not of that length."""
-        if self._cosine:
+        if self.encoder.similarity == "cosine" and not self.encoder.normalize:
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors /= np.where(norms > 0, norms, 1)
         return vectors
+
+
+def _check_search(question: str, top_k: int, mode: str) -> None:
+    as_queries([question])
+    if not isinstance(top_k, int) or isinstance(top_k, bool):
+        raise TypeError(f"top_k is {top_k!r}; expected a whole number")
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; expected at least 1")
+    if mode not in get_args(SearchMode):
+        raise ValueError(f"mode is {mode!r}; expected {', '.join(get_args(SearchMode))}")
 
 
 def _by_id(passages: Iterable[IndexedPassage]) -> dict[str, IndexedPassage]:
@@ -193,6 +265,7 @@ def _by_id(passages: Iterable[IndexedPassage]) -> dict[str, IndexedPassage]:
     for passage in passages:
         if not isinstance(passage, IndexedPassage):
             raise TypeError(f"found {type(passage).__name__}; expected IndexedPassage(id, title, text, ...)")
+        passage.check()
         if by_id.setdefault(passage.id, passage) != passage:
             raise ValueError(f"two passages have the id {passage.id!r}; expected an id for each")
     return by_id

@@ -25,6 +25,7 @@ from dpr_tiny_retriever.retrieval.nearest_neighbours import (
     best_rows,
     exact_search,
     recall_vs_exact,
+    scores_are_cosines,
 )
 from dpr_tiny_retriever.types import IndexKind, Metric
 
@@ -103,7 +104,7 @@ class Dense:
             stopwatch.lap(f"{self.index} index and search")
             recalls = ", ".join(f"{recall_vs_exact(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
             notes.append(f"the {self.index} index keeps {recalls} nearest passages of the exact search")
-        cosine = self.metric == "cosine" or (self.metric == "dot" and self.encoder.normalize)
+        cosine = scores_are_cosines(self.metric, normalize=self.encoder.normalize)
         return Ranking(hits, stopwatch.seconds, notes, cosine)
 
 

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_tiny_retriever import DualEncoder
+from dpr_tiny_retriever.retrieval.bm25_index import BM25Index
+from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement, RankedList, blend
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
 from dpr_tiny_retriever.retrieval.passage_index import Changes, PassageIndex
 
@@ -40,7 +42,7 @@ def test_a_question_finds_the_passage_that_answers_it(path: Path, encoder: DualE
     with PassageIndex(path, encoder) as index:
         assert index.search("When should I prune roses?") == []
         index.add([DOUGH, ROSES, TIDE])
-        first, second = index.search("When should I prune roses?", top_k=2)
+        first, second = index.search("When should I prune roses?", top_k=2, mode="dense")
     assert first.passage == ROSES
     assert first.score > second.score
     [query], [passage] = (
@@ -57,6 +59,70 @@ def test_what_was_added_is_found_by_the_next_process(path: Path, encoder: DualEn
     with PassageIndex(path, encoder) as index:
         assert len(index) == 2
         assert index.search("How long does dough rest?") == before
+
+
+def test_create_begins_an_index_and_open_needs_one(path: Path, pair: DualEncoder) -> None:
+    with pytest.raises(FileNotFoundError, match=r"index\.sqlite does not exist; expected an index: create\(\)"):
+        PassageIndex.open(path, pair)
+    with PassageIndex.create(path, pair) as index:
+        index.add([DOUGH])
+    with pytest.raises(FileExistsError, match=r"index\.sqlite exists; expected the path of a new file: open\(\)"):
+        PassageIndex.create(path, pair)
+    with PassageIndex.open(path, pair) as index:
+        assert (index.get("d"), index.get("r"), index.ids()) == (DOUGH, None, ["d"])
+
+
+# Modes
+
+
+def test_a_blend_is_made_of_the_best_by_vector_and_by_words(path: Path, encoder: DualEncoder) -> None:
+    question = "How long does the dough rest, and when does the tide turn?"
+    with PassageIndex(path, encoder) as index:
+        index.add([DOUGH, ROSES, TIDE, *numbered(0, 150)])
+        dense = index.search(question, LIST_LENGTH, mode="dense")
+        sparse = index.search(question, LIST_LENGTH, mode="bm25")
+        hits = index.search(question, 5)
+        order = index.ids()
+    assert {hit.passage.id for hit in sparse} == {"d", "t"}
+    number = {id: position for position, id in enumerate(order)}
+    lists = [
+        RankedList([number[hit.passage.id] for hit in found], [hit.score for hit in found]) for found in (dense, sparse)
+    ]
+    expected = blend(*lists, 5, depth=LIST_LENGTH, cosine=True)
+    assert [number[hit.passage.id] for hit in hits] == list(expected.ids)
+    assert [hit.score for hit in hits] == list(expected.scores)
+
+
+def test_every_hit_says_why(path: Path, encoder: DualEncoder) -> None:
+    with PassageIndex(path, encoder) as index:
+        index.add([DOUGH, ROSES, TIDE])
+        first, *others = index.search("Does Dough REST?")
+        [dense, *_] = index.search("Does dough rest?", mode="dense")
+        [sparse] = index.search("Does dough rest?", mode="bm25")
+    assert first.passage == dense.passage == sparse.passage == DOUGH
+    assert first.words == dense.words == sparse.words == ["dough"]
+    assert first.placement == Placement(1, dense.score, 1, sparse.score)
+    assert dense.placement == Placement(1, dense.score, None, None)
+    assert sparse.placement == Placement(None, None, 1, sparse.score)
+    assert [(hit.placement.bm25_rank, hit.words) for hit in others] == [(None, []), (None, [])]
+
+
+@pytest.mark.parametrize("question", ["", "is it the", "zyzzyva"])
+def test_a_question_without_known_words_is_answered_by_vectors(path: Path, pair: DualEncoder, question: str) -> None:
+    with PassageIndex(path, pair) as index:
+        index.add([DOUGH, TIDE])
+        assert index.search(question, mode="bm25") == []
+        assert [hit.passage for hit in index.search(question)] == [
+            hit.passage for hit in index.search(question, mode="dense")
+        ]
+
+
+def test_an_unknown_mode_is_refused(path: Path, pair: DualEncoder) -> None:
+    with PassageIndex(path, pair) as index, pytest.raises(ValueError, match="mode is 'sparse'; expected blend, dense,"):
+        index.search("text", mode="sparse")  # type: ignore[arg-type]
+
+
+# Adding and deleting
 
 
 def test_passages_are_replaced_and_deleted_by_id(path: Path, encoder: DualEncoder) -> None:
@@ -116,21 +182,31 @@ def test_the_index_holds_what_a_dictionary_would(
     steps: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory, pair: DualEncoder
 ) -> None:
     held: dict[str, IndexedPassage] = {}
-    with PassageIndex(tmp_path_factory.mktemp("index") / "i", pair) as index:
+    with PassageIndex(tmp_path_factory.mktemp("index") / "i", pair) as index, BM25Index() as words:
         for round, (action, start, count) in enumerate(steps):
             passages = [IndexedPassage(str(n), "", f"text {n} of round {round}") for n in range(start, start + count)]
             if action == "delete":
                 assert index.delete(p.id for p in passages) == sum(p.id in held for p in passages)
+                words.delete(p.id for p in passages)
                 held = {id: p for id, p in held.items() if id not in {p.id for p in passages}}
             elif action == "update":
                 index.update(passages)
+                words.add([p.id for p in passages], [p.text for p in passages])
+                held = {id: p for id, p in held.items() if id not in {p.id for p in passages}}
                 held |= {p.id: p for p in passages}
             else:
                 new = [p for p in passages if p.id not in held]
                 index.add(new)
+                words.add([p.id for p in new], [p.text for p in new])
                 held |= {p.id: p for p in new}
         assert len(index) == len(held)
-        hits = index.search("text", top_k=2000)
+        assert index.ids() == words.ids() == list(held)
+        question = "text of round 3 or 17"
+        by_words = index.search(question, 2000, mode="bm25")
+        expected_words = words.search(question, 2000)
+        assert [hit.passage.id for hit in by_words] == expected_words.ids
+        assert [hit.score for hit in by_words] == list(expected_words.scores)
+        hits = index.search("text", top_k=2000, mode="dense")
     assert {hit.passage.id: hit.passage for hit in hits} == held
     if held:
         expected = pair.encode_passages([("", hit.passage.text) for hit in hits]) @ pair.encode_queries(["text"])[0]
@@ -149,7 +225,7 @@ def test_cosine_models_are_ranked_by_the_cosine(path: Path, pair_directory: Path
     cosine.query_encoder.similarity = cosine.passage_encoder.similarity = "cosine"
     with PassageIndex(path, cosine) as index:
         index.add(numbered(0, 5))
-        hits = index.search("the text", top_k=5)
+        hits = index.search("the text", top_k=5, mode="dense")
     [query], passages = (
         dot.encode_queries(["the text"]),
         dot.encode_passages([(hit.passage.title, hit.passage.text) for hit in hits]),
@@ -162,6 +238,3 @@ def test_cosine_models_are_ranked_by_the_cosine(path: Path, pair_directory: Path
 def test_top_k_is_at_least_one(path: Path, pair: DualEncoder, top_k: int, error: type[Exception]) -> None:
     with PassageIndex(path, pair) as index, pytest.raises(error, match=f"top_k is {top_k}; expected"):
         index.search("a question", top_k=top_k)
-
-
-# Files
