@@ -23,6 +23,7 @@ from dpr_tiny_retriever.commands.options import Backend, Threads
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.text_files import Text, Unreadable
     from dpr_tiny_retriever.dual_encoder import DualEncoder
+    from dpr_tiny_retriever.encoder import Encoder
     from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
     from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
     from dpr_tiny_retriever.types import BackendName
@@ -33,6 +34,8 @@ DEMO_QUESTIONS = (
     "Which object is returned by a function without a return statement?",
     "How can a class decide what its attributes look like when they do not exist?",
 )
+#: Characters of a passage that are shown.
+_SHOWN_CHARS = 300
 #: Unreadable files that are named one by one.
 _NAMED_UNREADABLE = 10
 
@@ -106,20 +109,29 @@ def _reference_texts() -> _Texts:
     return _Texts({"help()": f"{SPLITTING_RULES} {sys.version}"}, [], lambda changed: read_python_reference())
 
 
-def _passages(texts: Iterable[Text | Unreadable], unreadable: list[Unreadable]) -> Iterator[IndexedPassage]:
-    """Split texts into passages, their ids made of what they say; unreadable ones go into the list."""
-    from dpr_tiny_retriever.data.text_files import Unreadable, split
+def _passages(
+    texts: Iterable[Text | Unreadable], unreadable: list[Unreadable], encoder: Encoder
+) -> Iterator[IndexedPassage]:
+    """Split texts into passages that the encoder reads whole; unreadable ones go into the list.
+
+    An id is made of what a passage says: of two that say the same, the first is kept.
+    """
+    from dpr_tiny_retriever.data.text_files import Unreadable
+    from dpr_tiny_retriever.data.text_passages import split
     from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
 
+    room = encoder.tokenizer.room(encoder.max_length)
     for text in texts:
         if isinstance(text, Unreadable):
             unreadable.append(text)
             continue
-        for passage in split(text):
-            title = passage.title or ""
-            content = "\0".join((text.source, title, passage.text)).encode()
+        seen = set[str]()
+        for passage in split(text, room=room, count=encoder.tokenizer.count):
+            content = "\0".join((text.source, passage.title, passage.text)).encode()
             id = hashlib.blake2b(content, digest_size=16).hexdigest()
-            yield IndexedPassage(id, title, passage.text, text.source)
+            if id not in seen:
+                seen.add(id)
+                yield IndexedPassage(id, passage.title, passage.text, text.source, {"line": passage.line})
 
 
 # Indexing
@@ -195,7 +207,9 @@ def _bring_up_to_date(index: PassageIndex, texts: _Texts) -> None:
     """Encode what is new, forget what is gone, and say what there is; unchanged files are not even read."""
     changed = index.changed_sources(texts.stamps)
     unreadable = list(texts.unreadable)
-    passages = list(_passages(texts.read(changed), unreadable)) if changed else []
+    encoder = index.encoder.passage_encoder
+    cut_before = encoder.num_truncated
+    passages = list(_passages(texts.read(changed), unreadable, encoder)) if changed else []
     failed = _name_unreadable(unreadable)
     if texts.stamps.keys() <= failed:
         raise ValueError("none of these files can be read; expected at least one in UTF-8")
@@ -206,6 +220,8 @@ def _bring_up_to_date(index: PassageIndex, texts: _Texts) -> None:
         stamps = {source: stamp for source, stamp in texts.stamps.items() if source not in failed}
         added = index.synchronize(passages, unchanged=texts.stamps.keys() - changed, stamps=stamps).added
         seconds = time.perf_counter() - begin
+    if cut := encoder.num_truncated - cut_before:
+        note(f"{_counted(cut)} longer than the model reads: cut to {encoder.max_length} tokens")
     say(f"{_counted(len(index))} in {index.path}")
     if added:
         say(f"{_counted(added)} encoded in {seconds:.1f} s ({added / seconds:,.0f} a second)")
@@ -233,9 +249,22 @@ def _answer(index: PassageIndex, question: str, top_k: int) -> None:
     milliseconds = 1000 * (time.perf_counter() - begin)
     say(f"\n{question}  ({milliseconds:.0f} ms)", bold=True)
     for rank, hit in enumerate(hits, 1):
-        say(f"{rank:3}. {hit.score:.3f}  {_one_line(hit.passage.title)}  [{_one_line(hit.passage.source)}]")
-        shown = textwrap.shorten(visible(hit.passage.text), 300, placeholder=" ...")
+        say(f"{rank:3}. {hit.score:.3f}  {_one_line(hit.passage.title)}  [{_one_line(_place(hit.passage))}]")
+        shown = _beginning(_one_line(visible(hit.passage.text)))
         say(textwrap.fill(shown, 100, initial_indent=" " * 5, subsequent_indent=" " * 5))
+
+
+def _place(passage: IndexedPassage) -> str:
+    """The file and line of a passage, as editors understand them."""
+    return f"{passage.source}:{passage.metadata['line']}" if "line" in passage.metadata else passage.source
+
+
+def _beginning(text: str) -> str:
+    """Up to 300 characters: whole words where there are blanks, for not every script has them."""
+    if len(text) <= _SHOWN_CHARS:
+        return text
+    words = text[:_SHOWN_CHARS].rpartition(" ")[0]
+    return f"{words if len(words) > _SHOWN_CHARS // 2 else text[:_SHOWN_CHARS]} ..."
 
 
 def _one_line(text: str) -> str:

@@ -1,23 +1,16 @@
-"""Texts with headings -> titled passages of about a hundred words, as dense passage retrieval is trained on."""
+"""Folders of text files -> texts, and what could not be read."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
-from dpr_tiny_retriever.data.text_sections import sections
-from dpr_tiny_retriever.passage import Passage
-
-#: Words in a passage (Karpukhin et al. 2020, section 4.1, cut Wikipedia into passages of 100).
-PASSAGE_WORDS = 100
 #: Raised whenever texts are split by other rules: stamps change with it, so that indexes follow.
-SPLITTING_RULES = 1
+SPLITTING_RULES = 2
 
 _SUFFIXES = (".md", ".txt")
 #: Folders of copies and of what programs made; so are hidden folders and Python's virtual environments.
@@ -96,22 +89,6 @@ def read_python_reference() -> list[Text]:
     return [Text(name, content, f"help({name!r})") for name, content in sorted(topics.items())]
 
 
-def split(text: Text) -> Iterator[Passage]:
-    """Split a text at its headings, and each section at its paragraphs into passages of up to about 100 words.
-
-    A passage's title is the path of headings above it, "Product: Windows: Install", or the text's own title where there
-    is none. A heading with nothing below it, not even another heading, makes a passage of its own.
-    """
-    parts = list(sections(text.content, markdown=text.source.lower().endswith(".md")))
-    for section, following in zip_longest(parts, parts[1:]):
-        title = ": ".join(section.headings) or text.title
-        paragraphs = _paragraphs(section.lines)
-        yield from (Passage(title, part) for part in _packed(paragraphs))
-        is_above_another = following is not None and following.headings[: len(section.headings)] == section.headings
-        if section.headings and not paragraphs and not is_above_another:
-            yield Passage(title, section.headings[-1])
-
-
 def _walk(folder: Path, all_folders: bool, unreadable: list[Unreadable]) -> Iterator[str]:
     """Paths with the suffixes of texts; links to folders are not followed."""
 
@@ -143,31 +120,3 @@ def _stamp(path: str) -> str:
 def _valid_unicode(path: str) -> str:
     """A path for display and storage; bytes that are not UTF-8 are written as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _paragraphs(lines: list[str]) -> list[str]:
-    return [paragraph.strip("\n") for paragraph in re.split(r"\n\s*\n", "\n".join(lines)) if paragraph.strip()]
-
-
-def _packed(paragraphs: list[str]) -> Iterator[str]:
-    """Join short paragraphs and cut long ones, so that each part has at most about PASSAGE_WORDS words."""
-    held: list[str] = []
-    count = 0
-    for paragraph in paragraphs:
-        words = len(paragraph.split())
-        if held and count + words > PASSAGE_WORDS:
-            yield "\n\n".join(held)
-            held, count = [], 0
-        if words > PASSAGE_WORDS:
-            *whole, paragraph = _cut(paragraph)
-            yield from whole
-            words = len(paragraph.split())
-        held.append(paragraph)
-        count += words
-    if held:
-        yield "\n\n".join(held)
-
-
-def _cut(paragraph: str) -> list[str]:
-    words = paragraph.split()
-    return [" ".join(words[start : start + PASSAGE_WORDS]) for start in range(0, len(words), PASSAGE_WORDS)]

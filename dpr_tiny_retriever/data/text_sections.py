@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+import string
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
-_FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})(?P<info>.*)")
+#: The height of a heading with a line above it too.
+_OVERLINED = 3
+
+#: How a text marks its headings.
+Markup: TypeAlias = Literal["markdown", "plain", "restructuredtext"]
+
+#: A fence may stand behind the marker of a list item.
+_FENCE = re.compile(r"(?P<indent> {0,3}(?:(?:[-*+]|\d{1,9}[.)]) {1,4})*)(?P<fence>`{3,}|~{3,})(?P<info>.*)")
+_CLOSING_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")
 _HASH_HEADING = re.compile(r" {0,3}(?P<hashes>#{1,6})(?=[ \t]|$)")
-_LIST_ITEM_OR_QUOTE = re.compile(r"\s*([-*+>]|\d{1,9}[.)])(\s|$)")
+_BULLET_OR_QUOTE = re.compile(r"\s*[-*+>](\s|$)")
+_NUMBERED_ITEM = re.compile(r"\s*\d{1,9}[.)](\s|$)")
 #: Markdown underlines with these; the first is the higher level.
 _MARKDOWN_UNDERLINES = "=-"
 #: reStructuredText underlines, and overlines, with these too, as far as the title is long; levels are in the order of
 #: their first use.
-_UNDERLINES = "=-~^\"'*+#"
-_SHORTEST_UNDERLINE = 3
-_FRONT_MATTER_TITLE = re.compile(r"title:\s+(?P<title>.*)")
+_UNDERLINES = {"markdown": _MARKDOWN_UNDERLINES, "plain": "=-~^\"'*+#", "restructuredtext": string.punctuation}
+_SHORTEST_UNDERLINE = {"markdown": 3, "plain": 3, "restructuredtext": 2}
+_FRONT_MATTER_KEY = re.compile(r"(?P<key>[\w\"'][^:#]*):(?:\s+(?P<value>.*)|)$")
+_FRONT_MATTER_OTHER = re.compile(r"\s|#|-\s|[\]})]|$")
 
 
 class Section(NamedTuple):
-    """The headings above a section, the outermost first, and the lines below the last of them."""
+    """The headings above a section, the outermost first, and the lines below the last of them.
+
+    numbers are those of the lines in the text, from 1; heading_line is that of the last heading.
+    """
 
     headings: tuple[str, ...]
     lines: list[str]
+    numbers: Sequence[int]
+    heading_line: int
 
 
 class _Heading(NamedTuple):
@@ -32,67 +48,101 @@ class _Heading(NamedTuple):
     """Lines that it takes up: two where it is underlined, three where it is overlined too."""
 
 
-def sections(content: str, *, markdown: bool) -> Iterator[Section]:
+class _Fence(NamedTuple):
+    marks: str
+    indent: int
+
+
+def sections(content: str, markup: Markup) -> Iterator[Section]:
     """Yield the sections of a text in their order, that before the first heading too, and those without a line.
 
-    Headings begin with # or are underlined, as CommonMark and (unless markdown is True) reStructuredText have them.
-    Within a fence nothing is a heading. The title in YAML front matter is the outermost heading of all.
+    Headings begin with # or are underlined, as CommonMark has them, in a plain text also as reStructuredText has them,
+    or in the latter way alone. Within a fence nothing is a heading. The title in YAML front matter is the outermost
+    heading of all.
     """
-    rows = content.splitlines()
-    title, row = _front_matter(rows)
+    rows = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    title, row = ("", 0) if markup == "restructuredtext" else _front_matter(rows)
     root = [(0, title)] if title else []
-    path, lines = root, list[str]()
+    path, begin, heading_line = root, row, 1
     levels: dict[str, int] = {}
-    fence = ""
+    fence: _Fence | None = None
     while row < len(rows):
-        heading = None if fence else _heading_at(rows, row, levels, markdown)
+        heading = _heading_at(rows, row, levels, markup) if fence is None else None
         if heading is None:
-            fence = _fence_after(rows[row], fence)
-            lines.append(rows[row])
+            fence = None if markup == "restructuredtext" else _fence_after(rows[row], fence)
             row += 1
             continue
-        yield Section(tuple(text for _, text in path), lines)
+        yield _section(path, rows, begin, row, heading_line)
         above = [(level, text) for level, text in path if level < heading.level]
-        path, lines = ([*above, (heading.level, heading.text)] if (0, heading.text) not in above else above), []
+        path = [*above, (heading.level, heading.text)] if (0, heading.text) not in above else above
+        heading_line = row + 1 + (heading.height == _OVERLINED)
         row += heading.height
-    yield Section(tuple(text for _, text in path), lines)
+        begin = row
+    yield _section(path, rows, begin, row, heading_line)
+
+
+def _section(path: list[tuple[int, str]], rows: list[str], begin: int, end: int, heading_line: int) -> Section:
+    return Section(tuple(text for _, text in path), rows[begin:end], range(begin + 1, end + 1), heading_line)
 
 
 def _front_matter(rows: list[str]) -> tuple[str, int]:
     """The title that YAML front matter states, if any, and the row behind it."""
-    if not rows or rows[0].rstrip() != "---":
+    if rows[0].rstrip() != "---":
         return "", 0
+    title, folded = "", False
     for row, line in enumerate(rows[1:], 1):
         if line.rstrip() in ("---", "..."):
-            stated = [match["title"] for match in map(_FRONT_MATTER_TITLE.match, rows[1:row]) if match]
-            return (stated[0].strip().strip("\"'").strip() if stated else ""), row + 1
+            return title, row + 1
+        key = _FRONT_MATTER_KEY.match(line)
+        if key is None and not _FRONT_MATTER_OTHER.match(line):
+            break  # a text between two rules
+        if folded and line.startswith((" ", "\t")):
+            title = f"{title} {line.strip()}".strip()
+            continue
+        folded = False
+        if key is not None and not title and key["key"].strip("\"' ").lower() == "title":
+            title = _yaml_text(key["value"] or "")
+            folded = not title or re.fullmatch(r"[|>][-+\d]*", title) is not None
+            title = "" if folded else title
     return "", 0
 
 
-def _fence_after(line: str, fence: str) -> str:
-    """The fence that is open behind a line, "" for none; it is closed by at least as many of the same."""
+def _yaml_text(value: str) -> str:
+    """A value on one line without its quotes or comment."""
+    value = value.strip()
+    if value[:1] in ("'", '"') and value.rfind(value[0]) > 0:
+        return value[1 : value.rfind(value[0])].replace(2 * value[0], value[0]).strip()
+    return re.split(r"\s#", value, maxsplit=1)[0].strip()
+
+
+def _fence_after(line: str, fence: _Fence | None) -> _Fence | None:
+    """The fence that is open behind a line, None for none; it is closed by at least as many of the same."""
+    if fence is not None:
+        match = _CLOSING_FENCE.match(line)
+        closes = match is not None and match["fence"].startswith(fence.marks)
+        return None if match is not None and closes and len(match["indent"]) <= fence.indent + 3 else fence
     match = _FENCE.match(line)
-    if match is None:
-        return fence
-    if not fence:
-        return "" if match["fence"][0] == "`" and "`" in match["info"] else match["fence"]
-    return "" if match["fence"].startswith(fence) and not match["info"].strip() else fence
+    if match is None or (match["fence"][0] == "`" and "`" in match["info"]):
+        return None
+    return _Fence(match["fence"], len(match["indent"]))
 
 
-def _heading_at(rows: list[str], row: int, levels: dict[str, int], markdown: bool) -> _Heading | None:
-    if match := _HASH_HEADING.match(rows[row]):
+def _heading_at(rows: list[str], row: int, levels: dict[str, int], markup: Markup) -> _Heading | None:
+    if markup != "restructuredtext" and (match := _HASH_HEADING.match(rows[row])):
         text = rows[row][match.end() :].strip()
         closed = text.rstrip("#")
         text = closed.rstrip() if closed[-1:] in ("", " ", "\t") else text  # "C#" ends in no closing sequence
         return _Heading(len(match["hashes"]), text, 1) if text else None
-    below = _underline(rows, row + 1, markdown)
-    if below and _may_be_underlined(rows, row) and (below in _MARKDOWN_UNDERLINES or _covers(rows[row + 1], rows[row])):
-        return _Heading(_level(below, levels, markdown), rows[row].strip(), 2)
-    overline = "" if markdown or _FENCE.match(rows[row]) else _underline(rows, row, markdown)
-    if overline and _underline(rows, row + 2, markdown) == overline and _covers(rows[row], rows[row + 1]):
+    below = _underline(rows, row + 1, markup)
+    if below and _may_be_underlined(rows, row, markup):
+        is_long = _covers(rows[row + 1], rows[row])
+        if is_long or (below in _MARKDOWN_UNDERLINES and len(rows[row + 1].rstrip()) >= _SHORTEST_UNDERLINE["plain"]):
+            return _Heading(_level(below, levels, markup), rows[row].strip(), 2)
+    overline = "" if markup == "markdown" or _FENCE.match(rows[row]) else _underline(rows, row, markup)
+    if overline and _underline(rows, row + 2, markup) == overline and _covers(rows[row], rows[row + 1]):
         title = rows[row + 1].strip()
-        if title and not _underline(rows, row + 1, markdown):
-            return _Heading(_level(2 * overline, levels, markdown), title, 3)
+        if title and not _underline(rows, row + 1, markup):
+            return _Heading(_level(2 * overline, levels, markup), title, _OVERLINED)
     return None
 
 
@@ -100,24 +150,26 @@ def _covers(line: str, title: str) -> bool:
     return len(line.rstrip()) >= len(title.rstrip())
 
 
-def _underline(rows: list[str], row: int, markdown: bool) -> str:
+def _underline(rows: list[str], row: int, markup: Markup) -> str:
     """The character that a row repeats and nothing else, if it can underline a heading."""
     line = rows[row].rstrip() if row < len(rows) else ""
-    allowed = _MARKDOWN_UNDERLINES if markdown else _UNDERLINES
     character = line[:1]
-    whole = len(line) >= _SHORTEST_UNDERLINE and character in allowed and line.strip(character) == ""
-    return character if whole else ""
+    whole = len(line) >= _SHORTEST_UNDERLINE[markup] and character in _UNDERLINES[markup]
+    return character if whole and line.strip(character) == "" else ""
 
 
-def _may_be_underlined(rows: list[str], row: int) -> bool:
+def _may_be_underlined(rows: list[str], row: int, markup: Markup) -> bool:
     """Whether a row is a line of its own, not the end of a paragraph, a list item, a quotation or code."""
     line = rows[row]
-    alone = row == 0 or not rows[row - 1].strip() or _HASH_HEADING.match(rows[row - 1]) is not None
+    above = rows[row - 1] if row else ""
+    is_restructured = markup == "restructuredtext"
+    alone = not above.strip() or (above.startswith(".. ") if is_restructured else bool(_HASH_HEADING.match(above)))
     words = any(character.isalnum() for character in line)
-    return alone and words and not line.startswith((" ", "\t")) and not _LIST_ITEM_OR_QUOTE.match(line)
+    item = _BULLET_OR_QUOTE.match(line) or (_NUMBERED_ITEM.match(line) and not is_restructured)
+    return alone and words and not line.startswith((" ", "\t")) and not item
 
 
-def _level(style: str, levels: dict[str, int], markdown: bool) -> int:
-    if markdown:
+def _level(style: str, levels: dict[str, int], markup: Markup) -> int:
+    if markup == "markdown":
         return _MARKDOWN_UNDERLINES.index(style) + 1
     return levels.setdefault(style, len(levels) + 1)

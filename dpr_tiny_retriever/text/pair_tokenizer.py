@@ -24,6 +24,8 @@ MAX_CHARS_PER_TOKEN = 1000
 #: Cutting inside a word can change at most this many trailing word pieces: WordPiece maps longer words to one [UNK].
 MAX_WORD_CHARS = 100
 
+#: [CLS], and [SEP] behind title and text.
+_PAIR_SPECIAL_TOKENS = 3
 #: Segment start of a sequence whose tokens all have segment id 0.
 NO_SECOND_SEGMENT = np.iinfo(np.int32).max
 
@@ -89,7 +91,7 @@ class PairTokenizer:
             head = next(word_pieces) if title else b""
             tail = next(word_pieces)
             sizes = len(head) // BYTES_PER_ID, len(tail) // BYTES_PER_ID
-            head_size, tail_size = _longest_first(*sizes, max_length - (3 if head else 2))
+            head_size, tail_size = _longest_first(*sizes, max_length - (_PAIR_SPECIAL_TOKENS if head else 2))
             read_whole = max(len(title), len(text)) <= MAX_CHARS_PER_TOKEN * max_length
             num_truncated += (head_size, tail_size) != sizes or not read_whole
             packed.append(self._cls)
@@ -100,6 +102,14 @@ class PairTokenizer:
             lengths[row] = text_start + tail_size + 1
             segment_starts[row] = text_start if head and self.text_segment else NO_SECOND_SEGMENT
         return Tokens(np.frombuffer(b"".join(packed), np.int32), lengths, segment_starts, num_truncated)
+
+    def count(self, texts: list[str]) -> list[int]:
+        """The number of word pieces of each whole text, without special tokens and prompt."""
+        return [len(word_pieces) // BYTES_PER_ID for word_pieces in self._cache.tokenize(texts)]
+
+    def room(self, max_length: int) -> int:
+        """How many word pieces of title and text together are read at max_length; the prompt takes its share."""
+        return max(0, max_length - _PAIR_SPECIAL_TOKENS - self.count([self.prompt])[0])
 
     def warm_up(self) -> None:
         """Fill the cache of words, so that the first texts need not."""

@@ -52,12 +52,12 @@ def test_a_question_finds_the_passage_that_answers_it(folder: Path, tmp_path: Pa
     options = ("--model", minilm_directory, "--index", tmp_path / "index", "--top-k", "1")
     first = run("search", folder, "When should I prune roses?", *options)
     assert "2 passages encoded" in first.output
-    assert "Roses  [garden.md]" in first.output
+    assert "Roses  [garden.md:3]" in first.output
     assert "kitchen" not in first.output
     second = run("search", folder, *options, typed="How long does dough rest?\n\nWhen are roses cut?\n")
     assert "encoded" not in second.output, "the second run finds its index"
-    assert "kitchen  [kitchen.txt]" in second.output
-    assert "Roses  [garden.md]" in second.output, "an empty line in a file of questions ends nothing"
+    assert "kitchen  [kitchen.txt:1]" in second.output
+    assert "Roses  [garden.md:3]" in second.output, "an empty line in a file of questions ends nothing"
 
 
 def test_an_empty_line_ends_typed_questions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +82,8 @@ def test_the_index_follows_the_folder(folder: Path) -> None:
     output = run("search", folder, question).output
     assert "2 passages in" in output
     assert "1 passage encoded" in output
-    assert "[sea.txt]" in output
-    assert "[kitchen.txt]" not in output
+    assert "[sea.txt:1]" in output
+    assert "[kitchen.txt:1]" not in output
     write(folder / "sea.txt", "The moon pulls the sea up twice a day.")
     assert "The moon pulls the sea" in run("search", folder, question).output
 
@@ -122,7 +122,7 @@ def test_a_damaged_index_in_the_cache_is_named_and_made_anew(folder: Path, damag
     result = run("search", folder, "When are roses cut?")
     assert f"The index in the cache is made anew: {file} is no index, or a damaged one" in result.stderr
     assert "2 passages encoded" in result.stdout
-    assert "[garden.md]" in result.stdout
+    assert "[garden.md:3]" in result.stdout
     assert run("search", folder, "When are roses cut?").stderr == ""
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_found(folder: Path
     for _ in range(2):
         result = run("search", folder, "When are roses cut?")
         assert result.exit_code == 0
-        assert "[garden.md]" in result.stdout
+        assert "[garden.md:3]" in result.stdout
         assert "Passed over latin.txt: not UTF-8 (byte 3); convert it" in result.stderr
         assert "Passed over link.txt: No such file or directory" in result.stderr
     for name in ("garden.md", "kitchen.txt"):
@@ -181,7 +181,7 @@ def test_without_a_cache_folder_a_run_has_an_index_of_its_own(folder: Path, cach
     result = run("search", folder, "When are roses cut?")
     assert "The index is not kept" in result.stderr
     assert "--index names a file to keep it in" in result.stderr
-    assert "[garden.md]" in result.stdout
+    assert "[garden.md:3]" in result.stdout
 
 
 def test_hidden_and_generated_folders_are_read_on_request_only(folder: Path) -> None:
@@ -193,12 +193,12 @@ def test_hidden_and_generated_folders_are_read_on_request_only(folder: Path) -> 
 def test_backend_and_threads_are_passed_on(folder: Path) -> None:
     assert "--backend" in run("search", folder, "a question", "--backend", "quick").stderr
     assert "--threads" in run("search", folder, "a question", "--threads", "0").stderr
-    assert "[garden.md]" in run("search", folder, "Roses?", "--backend", "numpy", "--threads", "1").stdout
+    assert "[garden.md:3]" in run("search", folder, "Roses?", "--backend", "numpy", "--threads", "1").stdout
 
 
 def test_the_demo_answers_from_the_python_reference() -> None:
     first, second = run("demo"), run("demo", "How is a file closed?", "--top-k", "1")
-    assert "The \"with\" statement  [help('with')]" in first.stdout
+    assert "The \"return\" statement  [help('return'):4]" in first.stdout
     assert "passages encoded" in first.stdout
     assert "encoded" not in second.stdout
     assert second.stdout.count("  1. ") == 1

@@ -1,4 +1,4 @@
-"""Splitting of texts into titled passages."""
+"""Text files are found and read; what cannot be read is named."""
 
 from __future__ import annotations
 
@@ -8,57 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dpr_tiny_retriever import Passage
 from dpr_tiny_retriever.data.text_files import (
-    PASSAGE_WORDS,
     Text,
     Unreadable,
     find_text_files,
-    read_python_reference,
     read_text_files,
-    split,
 )
-
-HANDBOOK = """# Garden handbook
-
-Plants need light.
-
-They need water too.
-
-## Roses
-
-Roses want to be cut in spring.
-
-Apple trees
------------
-
-Apples keep in a cool cellar.
-"""
-
-
-def test_sections_become_passages_under_the_document_s_title() -> None:
-    assert list(split(Text("garden", HANDBOOK, "garden.md"))) == [
-        Passage("Garden handbook", "Plants need light.\n\nThey need water too."),
-        Passage("Garden handbook: Roses", "Roses want to be cut in spring."),
-        Passage("Garden handbook: Apple trees", "Apples keep in a cool cellar."),
-    ]
-
-
-def test_a_text_without_headings_is_titled_by_its_name() -> None:
-    assert list(split(Text("notes", "One line.\n", "notes.txt"))) == [Passage("notes", "One line.")]
-
-
-def test_no_word_is_lost_and_no_passage_is_long() -> None:
-    paragraphs = [
-        " ".join(f"w{number}x{word}" for word in range(length)) for number, length in enumerate((40, 50, 30, 350, 1))
-    ]
-    passages = list(split(Text("long", "\n\n".join(paragraphs), "long.txt")))
-    assert " ".join(passage.text for passage in passages).split() == " ".join(paragraphs).split()
-    assert max(len(passage.text.split()) for passage in passages) <= PASSAGE_WORDS
-
-
-def test_a_blank_text_gives_no_passage() -> None:
-    assert list(split(Text("blank", " \n\n\t\n", "blank.txt"))) == []
 
 
 def read_folder(folder: Path) -> list[Text | Unreadable]:
@@ -129,10 +84,3 @@ def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
     assert len(set(stamps)) == 3
     assert stamp("a", 1e9) == stamps[0]
     assert stamp("a", time.time()) == "", "a change from now on might leave the same size and time"
-
-
-def test_the_python_reference_gives_titled_passages() -> None:
-    passages = [passage for text in read_python_reference() for passage in split(text)]
-    assert len(passages) > 500
-    assert all(passage.title and passage.text for passage in passages)
-    assert 'The "with" statement' in {passage.title for passage in passages}

@@ -7,12 +7,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from split_texts import split_text
 
-from dpr_tiny_retriever.data.text_files import Text, split
 
-
-def passages(content: str, name: str = "note.md") -> list[tuple[str | None, str]]:
-    return [(passage.title, passage.text) for passage in split(Text("note", content, name))]
+def passages(content: str, name: str = "note.md") -> list[tuple[str, str]]:
+    return [(passage.title, passage.text) for passage in split_text(content, name)]
 
 
 def test_a_title_is_the_path_of_headings() -> None:
@@ -141,4 +140,4 @@ def test_no_word_is_lost(lines: list[str], name: str) -> None:
     ["# " * 100_000 + "x", "#" * 200_000, " " * 200_000 + "x", "`" * 200_000, "=" * 200_000 + "x", "- " * 100_000],
 )
 def test_long_lines_cost_no_more_than_their_length(line: str) -> None:
-    list(split(Text("t", f"{line}\n" * 5, "t.md")))  # a quadratic pattern would take minutes
+    split_text(f"{line}\n" * 5, "t.md")  # a quadratic pattern would take minutes
