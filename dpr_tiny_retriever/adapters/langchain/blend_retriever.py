@@ -1,0 +1,247 @@
+"""A LangChain retriever that blends what a vector store finds with BM25 over the same documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
+
+from dpr_tiny_retriever.adapters.langchain.blended_documents import BlendedDocuments
+from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.langchain.store_scores import StoreScores
+from dpr_tiny_retriever.retrieval.bm25_words import matched_words
+from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement
+
+#: Between title and text in the store, where from_documents makes the embeddings.
+TITLE_SEPARATOR = "\n\n"
+
+
+class BlendedDocument(NamedTuple):
+    """A document that was found, and why it stands where it does."""
+
+    document: Document
+    score: float
+    """Of the blend: comparable within one search."""
+    placement: Placement
+    """Its rank and score among the store's hits and among BM25's."""
+    words: list[str]
+    """The words of the question that it holds."""
+
+
+class TinyDPRBlendRetriever(BaseRetriever):
+    """Ranks documents by vectors and by words together: what any vector store finds, blended with BM25.
+
+    BM25 counts the words of title and text, in memory, over documents that are handed over once: to from_documents,
+    which makes the store, or to the constructor, beside a store that holds them already. add_documents and delete
+    change store and words together; where something else has changed the store, call rebuild.
+
+    Documents have their title in metadata[title_key]. The retriever puts it before the text where the embeddings look
+    for it (TinyDPREmbeddings' title_separator), and returns documents as they were given.
+
+    vectorstore: any VectorStore. What its scores mean is found out by encoding some hits; see StoreScores.
+    documents: what the store holds, as given to it or as they were before join_titles. With ids, where you have them.
+    embeddings: the store's own, where it does not tell.
+    k: documents returned.
+    search_kwargs: passed to the store's search, such as {"filter": ...}. A filter that is a plain mapping of metadata
+        keys to values is applied to the words here; of any other the store is asked which documents it lets through.
+    title_key: the metadata key of titles; None: texts are taken as they are.
+    """
+
+    vectorstore: VectorStore
+    embeddings: Embeddings
+    k: int
+    search_kwargs: dict[str, Any]
+    blended_documents: Any
+    """The BlendedDocuments."""
+    store_scores: Any
+    """The StoreScores."""
+
+    def __init__(
+        self,
+        vectorstore: VectorStore,
+        documents: Iterable[Document] = (),
+        *,
+        embeddings: Embeddings | None = None,
+        k: int = 4,
+        search_kwargs: Mapping[str, Any] | None = None,
+        title_key: str | None = "title",
+        **options: Any,
+    ) -> None:
+        """options are BaseRetriever's: tags, metadata."""
+        embeddings = embeddings or vectorstore.embeddings
+        if embeddings is None:
+            raise ValueError(f"{type(vectorstore).__name__} does not tell its embeddings; pass them as embeddings=")
+        fields: dict[str, Any] = {
+            "vectorstore": vectorstore,
+            "embeddings": embeddings,
+            "k": _checked_k(k),
+            "search_kwargs": _checked_search_kwargs(search_kwargs or {}),
+            "blended_documents": BlendedDocuments(_title_separator(embeddings), title_key),
+            "store_scores": StoreScores(embeddings),
+        }
+        super().__init__(**fields, **options)
+        self.rebuild(documents)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """What pydantic shows in repr and str."""
+        store = type(self.vectorstore).__name__
+        return [("vectorstore", store), ("documents", len(self.blended_documents)), ("k", self.k)]
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[Document],
+        embeddings: Embeddings | None = None,
+        *,
+        vectorstore_class: type[VectorStore] = InMemoryVectorStore,
+        vectorstore_kwargs: Mapping[str, Any] | None = None,
+        title_key: str | None = "title",
+        **options: Any,
+    ) -> TinyDPRBlendRetriever:
+        """Make a store of documents, and the retriever over it.
+
+        embeddings: None makes TinyDPREmbeddings of the bundled pair.
+        vectorstore_class, vectorstore_kwargs: the class and what its from_documents takes, such as path and collection.
+        options: k, search_kwargs and the others of the constructor.
+        """
+        embeddings = embeddings or TinyDPREmbeddings(title_separator=TITLE_SEPARATOR)
+        given = list(documents)
+        _check_titles(given, embeddings, title_key)
+        stored = BlendedDocuments(_title_separator(embeddings), title_key).as_stored(given)
+        ids = [document.id for document in stored]
+        store = vectorstore_class.from_documents(stored, embeddings, ids=ids, **(vectorstore_kwargs or {}))
+        return cls(store, stored, embeddings=embeddings, title_key=title_key, **options)
+
+    def add_documents(self, documents: Iterable[Document], **options: Any) -> list[str]:
+        """Add documents to store and words; returns their ids. options: for the store's add_documents."""
+        given = list(documents)
+        _check_titles(given, self.embeddings, self.blended_documents.title_key)
+        stored = self.blended_documents.as_stored(given)
+        ids = [str(document.id) for document in stored]
+        self.vectorstore.add_documents(stored, ids=ids, **options)
+        self.blended_documents.add(stored)
+        return ids
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete documents from store and words; raises ValueError, and deletes nothing, for an id unknown here."""
+        unknown = [id for id in ids if id not in self.blended_documents]
+        if unknown:
+            raise ValueError(
+                f"there is no document with the id {unknown[0]!r} here; expected ids that from_documents or "
+                "add_documents gave: after changing the store itself call rebuild(documents)"
+            )
+        self.vectorstore.delete(list(ids))
+        self.blended_documents.delete(ids)
+
+    def rebuild(self, documents: Iterable[Document]) -> None:
+        """Count the words of these documents and no others: those that the store holds now."""
+        given = list(documents)
+        _check_titles(given, self.embeddings, self.blended_documents.title_key)
+        self.blended_documents.replace(self.blended_documents.as_stored(given))
+
+    def search(self, question: str, k: int | None = None, **search_kwargs: Any) -> list[BlendedDocument]:
+        """The k best documents for a question, best first, each with the reason for its rank.
+
+        search_kwargs: before those of the constructor. Raises TypeError unless the question is a str.
+        """
+        k = self.k if k is None else _checked_k(k)
+        options = _checked_search_kwargs({**self.search_kwargs, **search_kwargs})
+        found = self._found(question, LIST_LENGTH, options)
+        by_id: dict[str, Document] = {}
+        for position, (document, _) in enumerate(found):
+            id = self.blended_documents.id_of(document, by_id)
+            by_id[id or f"hit {position}, which is in the store alone"] = document
+        texts = [document.page_content for document, _ in found]
+        similarities = self.store_scores.similarities(question, texts, [score for _, score in found])
+        hits = self.blended_documents.bm25.search(
+            question,
+            dict(zip(by_id, similarities.tolist(), strict=True)),
+            k,
+            cosine=self.store_scores.cosine,
+            among=self._ids_let_through(question, options),
+        )
+        blended = []
+        for hit in hits:
+            document, passage = self.blended_documents.document(hit.id, by_id.get(hit.id))
+            blended.append(BlendedDocument(document, hit.score, hit.placement, matched_words(question, passage)))
+        return blended
+
+    async def asearch(self, question: str, k: int | None = None, **search_kwargs: Any) -> list[BlendedDocument]:
+        """As search, in a thread."""
+        return await run_in_executor(None, partial(self.search, question, k, **search_kwargs))
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None, **search_kwargs: Any
+    ) -> list[Document]:
+        return [found.document for found in self.search(query, k, **search_kwargs)]
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        **search_kwargs: Any,
+    ) -> list[Document]:
+        return [found.document for found in await self.asearch(query, k, **search_kwargs)]
+
+    def _found(self, question: str, k: int, options: Mapping[str, Any]) -> list[tuple[Document, float | None]]:
+        """What the store finds, with its scores where it gives them."""
+        try:
+            return list(self.vectorstore.similarity_search_with_score(question, k=k, **options))
+        except NotImplementedError:
+            return [(document, None) for document in self.vectorstore.similarity_search(question, k=k, **options)]
+
+    def _ids_let_through(self, question: str, options: Mapping[str, Any]) -> list[str] | None:
+        """The documents that the store's search is limited to; None: all."""
+        if not options:
+            return None
+        where = options.get("filter")
+        if isinstance(where, Mapping) and all(isinstance(value, str | int | float) for value in where.values()):
+            ids: list[str] = self.blended_documents.ids_where(where)
+            return ids
+        let_through: dict[str, None] = {}
+        for document, _ in self._found(question, max(len(self.blended_documents), 1), options):
+            id = self.blended_documents.id_of(document, let_through)
+            if id is not None:
+                let_through[id] = None
+        return list(let_through)
+
+
+def _title_separator(embeddings: Embeddings) -> str | None:
+    """What stands between title and text in the texts that these embeddings embed."""
+    return embeddings.title_separator if isinstance(embeddings, TinyDPREmbeddings) else None
+
+
+def _check_titles(documents: Sequence[Document], embeddings: Embeddings, title_key: str | None) -> None:
+    """Raise ValueError where documents have titles, but the embeddings would not know a title from the text."""
+    if title_key is None or not isinstance(embeddings, TinyDPREmbeddings) or embeddings.title_separator is not None:
+        return
+    for document in documents:
+        if document.metadata.get(title_key):
+            raise ValueError(
+                f"a document has the title {document.metadata[title_key]!r}, but the embeddings have no "
+                f"title_separator, so that titles would not be embedded: make them with "
+                f"TinyDPREmbeddings(title_separator={TITLE_SEPARATOR!r}), or leave titles out by title_key=None"
+            )
+
+
+def _checked_k(k: int) -> int:
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise TypeError(f"k is {k!r}; expected an int")
+    if k < 1:
+        raise ValueError(f"k is {k}; expected at least 1")
+    return k
+
+
+def _checked_search_kwargs(search_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    if "k" in search_kwargs:
+        raise ValueError(f"search_kwargs hold k={search_kwargs['k']!r}; expected k as an argument of its own")
+    return dict(search_kwargs)

@@ -1,0 +1,79 @@
+"""What the scores of a vector store mean, which LangChain leaves to each store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+
+Scores = NDArray[np.float64]
+
+#: How a score is read as the similarity of vectors of unit length: the similarity itself (InMemoryVectorStore, Qdrant,
+#: FAISS by inner product), a cosine distance (PGVector, Chroma by cosine), a squared L2 distance (FAISS, Chroma).
+_READINGS: tuple[Callable[[Scores], Scores], ...] = (
+    lambda scores: scores,
+    lambda scores: 1 - scores,
+    lambda scores: 1 - scores / 2,
+)
+#: How many passages are encoded to find the reading, and how many different scores it takes to rely on it later.
+_SAMPLES = 8
+_TELLING_SAMPLES = 3
+#: How far a reading may be off, in cosines. Stores that quantise vectors are further off: their hits are encoded.
+_TOLERANCE = 1e-3
+
+
+class StoreScores:
+    """Turns a store's scores into cosines or dot products, as the embeddings' similarity has it.
+
+    At the first searches some of the hits are encoded, which shows how the store's scores are to be read. Where none of
+    the usual readings fits, all hits are encoded, each passage once: its vector is kept.
+    """
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self._embeddings = embeddings
+        self._reading: Callable[[Scores], Scores] | None = None
+        self._vectors: dict[str, Scores] = {}
+        #: Whether similarities are cosines: always, except for pairs that are compared by dot products of any length.
+        self.cosine = True
+        if isinstance(embeddings, TinyDPREmbeddings):
+            self.cosine = embeddings.encoder.normalize or embeddings.encoder.similarity == "cosine"
+
+    def similarities(self, question: str, texts: Sequence[str], scores: Sequence[float | None]) -> Scores:
+        """The similarity of each text, as it stands in the store, to the question; float64 [n].
+
+        scores: what the store says of each; None where it says nothing.
+        """
+        given = np.array([np.nan if score is None else score for score in scores], np.float64)
+        if not texts or np.isnan(given).any():
+            return self._computed(question, texts)
+        if self._reading is None:
+            rows = np.unique(np.linspace(0, len(texts) - 1, _SAMPLES).round().astype(int))
+            sampled = self._computed(question, [texts[row] for row in rows])
+            allowed = _TOLERANCE * max(1.0, float(np.abs(sampled).max()))
+            fitting = [r for r in _READINGS if np.abs(r(given[rows]) - sampled).max() <= allowed]
+            if not fitting:
+                return self._computed(question, texts)
+            if len(np.unique(given[rows])) < _TELLING_SAMPLES:
+                return fitting[0](given)
+            [self._reading] = fitting
+        return self._reading(given)
+
+    def _computed(self, question: str, texts: Sequence[str]) -> Scores:
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            vectors = self._scaled(np.asarray(self._embeddings.embed_documents(new), np.float64))
+            self._vectors.update(zip(new, vectors, strict=True))
+        if not texts:
+            return np.empty(0)
+        query = self._scaled(np.asarray(self._embeddings.embed_query(question), np.float64))
+        similarities: Scores = np.stack([self._vectors[text] for text in texts]) @ query
+        return similarities
+
+    def _scaled(self, vectors: Scores) -> Scores:
+        """To unit length, where similarities are cosines."""
+        norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        return vectors / np.where(norms > 0, norms, 1) if self.cosine else vectors
