@@ -17,6 +17,11 @@ class BlendedHit(NamedTuple):
     """Its rank and score among the dense hits and among BM25's."""
 
 
+def list_length(top_k: int) -> int:
+    """How many hits of each part are to be blended into the top_k best."""
+    return max(LIST_LENGTH, top_k)
+
+
 def blended_hits(
     dense: Mapping[str, float],
     bm25: Mapping[str, float],
@@ -24,7 +29,7 @@ def blended_hits(
     *,
     cosine: bool,
     number_of: Callable[[str], int],
-    depth: int = LIST_LENGTH,
+    depth: int,
 ) -> list[BlendedHit]:
     """Blend two lists of scores by id into the top_k best; equal scores are ordered by number.
 

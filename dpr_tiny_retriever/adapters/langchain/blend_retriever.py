@@ -16,8 +16,9 @@ from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 from dpr_tiny_retriever.adapters.langchain.blended_documents import BlendedDocuments
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
 from dpr_tiny_retriever.adapters.langchain.store_scores import StoreScores
+from dpr_tiny_retriever.retrieval.blended_search import list_length
 from dpr_tiny_retriever.retrieval.bm25_words import matched_words
-from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement
+from dpr_tiny_retriever.retrieval.fusion import Placement
 
 #: Between title and text in the store, where from_documents makes the embeddings.
 TITLE_SEPARATOR = "\n\n"
@@ -153,7 +154,7 @@ class TinyDPRBlendRetriever(BaseRetriever):
         """
         k = self.k if k is None else _checked_k(k)
         options = _checked_search_kwargs({**self.search_kwargs, **search_kwargs})
-        found = self._found(question, LIST_LENGTH, options)
+        found = self._found(question, list_length(k), options)
         by_id: dict[str, Document] = {}
         for position, (document, _) in enumerate(found):
             id = self.blended_documents.id_of(document, by_id)

@@ -9,6 +9,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 
 Scores = NDArray[np.float64]
 
@@ -40,7 +41,8 @@ class StoreScores:
         #: Whether similarities are cosines: always, except for pairs that are compared by dot products of any length.
         self.cosine = True
         if isinstance(embeddings, TinyDPREmbeddings):
-            self.cosine = embeddings.encoder.normalize or embeddings.encoder.similarity == "cosine"
+            encoder = embeddings.encoder
+            self.cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
 
     def similarities(self, question: str, texts: Sequence[str], scores: Sequence[float | None]) -> Scores:
         """The similarity of each text, as it stands in the store, to the question; float64 [n].

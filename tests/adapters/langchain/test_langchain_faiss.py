@@ -11,7 +11,7 @@ from langchain_community.vectorstores import FAISS
 from langchain_community.vectorstores.utils import DistanceStrategy
 from langchain_core.documents import Document
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, join_titles, split_titles
 
 pytestmark = pytest.mark.langchain_legacy
 
@@ -55,3 +55,24 @@ def test_scores_are_the_dot_products_of_the_cores_vectors(
     ranking = store.similarity_search_with_score(question, k=len(documents))
     assert [document.metadata["shelf"] for document, _ in ranking] == np.argsort(-expected).tolist()
     assert [float(score) for _, score in ranking] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)
+
+
+def test_the_blend_over_squared_distances_is_that_over_cosines(
+    minilm: TinyDPREmbeddings, documents: list[Document], questions: dict[str, str]
+) -> None:
+    over_cosines = TinyDPRBlendRetriever.from_documents(documents, minilm, k=6)
+    over_distances = TinyDPRBlendRetriever.from_documents(documents, minilm, k=6, vectorstore_class=FAISS)
+    for question in questions:
+        assert over_distances.invoke(question) == over_cosines.invoke(question)
+
+
+def test_a_filter_of_the_store_limits_the_blend_and_adds_and_deletes_reach_both(
+    minilm: TinyDPREmbeddings, documents: list[Document]
+) -> None:
+    retriever = TinyDPRBlendRetriever.from_documents(documents, minilm, k=6, vectorstore_class=FAISS)
+    found = retriever.invoke("Which insect stores food in wax combs?", filter={"shelf": 1})
+    assert [document.metadata["title"] for document in found] == ["Sperm whale"]
+    [id] = retriever.add_documents([Document(page_content="A quokka is a marsupial.", metadata={"title": "Quokka"})])
+    assert retriever.invoke("quokka", k=1)[0].id == id
+    retriever.delete([id])
+    assert len(retriever.invoke("quokka", k=100)) == len(documents)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_qdrant import QdrantVectorStore
-from qdrant_client.models import Distance
+from qdrant_client.models import Distance, FieldCondition, Filter, MatchValue
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, join_titles, split_titles
 
 pytestmark = pytest.mark.langchain_modern
 
@@ -58,3 +58,39 @@ def test_scores_are_the_dot_products_of_the_cores_vectors(
     assert [document.metadata["shelf"] for document, _ in ranking] == np.argsort(-expected).tolist()
     assert [score for _, score in ranking] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)
     store.client.close()
+
+
+@pytest.mark.parametrize("distance", [Distance.DOT, Distance.COSINE, Distance.EUCLID])
+def test_the_blend_is_the_same_whatever_the_store_compares_by(
+    tmp_path: Path, minilm: TinyDPREmbeddings, documents: list[Document], distance: Distance
+) -> None:
+    expected = TinyDPRBlendRetriever.from_documents(documents, minilm, k=6)
+    retriever = TinyDPRBlendRetriever.from_documents(
+        documents,
+        minilm,
+        k=6,
+        vectorstore_class=QdrantVectorStore,
+        vectorstore_kwargs={"path": str(tmp_path), "collection_name": "passages", "distance": distance},
+    )
+    for question in ("Which insect stores food in wax combs?", "the moon and the sea"):
+        hits, same = retriever.search(question), expected.search(question)
+        assert [hit.document for hit in hits] == [hit.document for hit in same]
+        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in same], abs=1e-3)
+    retriever.vectorstore.client.close()
+
+
+def test_a_filter_of_the_store_limits_the_blend_and_adds_and_deletes_reach_both(
+    tmp_path: Path, minilm: TinyDPREmbeddings, documents: list[Document]
+) -> None:
+    options = {"path": str(tmp_path), "collection_name": "passages", "distance": Distance.DOT}
+    retriever = TinyDPRBlendRetriever.from_documents(
+        documents, minilm, k=6, vectorstore_class=QdrantVectorStore, vectorstore_kwargs=options
+    )
+    second = Filter(must=[FieldCondition(key="metadata.shelf", match=MatchValue(value=1))])
+    found = retriever.invoke("Which insect stores food in wax combs?", filter=second)
+    assert [document.metadata["title"] for document in found] == ["Sperm whale"]
+    [id] = retriever.add_documents([Document(page_content="A quokka is a marsupial.", metadata={"title": "Quokka"})])
+    assert retriever.invoke("quokka", k=1)[0].id == id
+    retriever.delete([id])
+    assert len(retriever.invoke("quokka", k=100)) == len(documents)
+    retriever.vectorstore.client.close()

@@ -1,4 +1,4 @@
-"""The standard suites that every LangChain embedding integration has to pass."""
+"""The standard suites that every LangChain integration of embeddings or of a retriever has to pass."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_tests.integration_tests import EmbeddingsIntegrationTests
+from langchain_core.documents import Document
+from langchain_core.vectorstores import InMemoryVectorStore
+from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings
 
 pytestmark = pytest.mark.langchain_modern
 
@@ -44,3 +46,35 @@ class TestTinyDPREmbeddingsIntegration(Configuration, EmbeddingsIntegrationTests
     @pytest.fixture
     def anyio_backend(self) -> str:
         return "asyncio"
+
+
+@pytest.mark.anyio
+class TestTinyDPRBlendRetrieverIntegration(RetrieversIntegrationTests):
+    """Over a store in memory, with four documents."""
+
+    params: dict[str, Any]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _use_embeddings(cls, embeddings: TinyDPREmbeddings) -> None:
+        documents = [Document(page_content=text) for text in ("a tide", "a whale", "a wave", "the wide sea")]
+        cls.params = {
+            "vectorstore": InMemoryVectorStore.from_documents(documents, embeddings),
+            "documents": documents,
+        }
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "asyncio"
+
+    @property
+    def retriever_constructor(self) -> type[TinyDPRBlendRetriever]:
+        return TinyDPRBlendRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return self.params
+
+    @property
+    def retriever_query_example(self) -> str:
+        return "the sea"

@@ -1,0 +1,173 @@
+"""TinyDPRBlendRetriever: a vector store and the words of its documents, blended and kept in step."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from pathlib import Path
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.vectorstores import InMemoryVectorStore
+
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, join_titles
+
+pytestmark = [pytest.mark.also_lowest, pytest.mark.langchain]
+
+
+def titles(found: list[Document]) -> list[str]:
+    return [document.metadata["title"] for document in found]
+
+
+@pytest.fixture
+def retriever(embeddings: TinyDPREmbeddings, documents: list[Document]) -> TinyDPRBlendRetriever:
+    return TinyDPRBlendRetriever.from_documents(documents, embeddings, k=3)
+
+
+def test_documents_come_back_as_they_were_given(retriever: TinyDPRBlendRetriever, documents: list[Document]) -> None:
+    found = retriever.invoke("Which insect fills wax combs?", k=6)
+    assert sorted(found, key=lambda document: document.metadata["shelf"]) == documents
+    found[0].metadata["title"] = "changed"
+    assert retriever.invoke("Which insect fills wax combs?")[0].metadata["title"] != "changed"
+
+
+def test_the_store_holds_titles_where_the_embeddings_look_for_them(
+    retriever: TinyDPRBlendRetriever, documents: list[Document], separator: str
+) -> None:
+    store = retriever.vectorstore
+    assert isinstance(store, InMemoryVectorStore)
+    stored = [record["text"] for record in store.store.values()]
+    assert stored == [document.page_content for document in join_titles(documents, title_separator=separator)]
+
+
+def test_without_embeddings_the_bundled_pair_embeds_titles_and_texts(documents: list[Document]) -> None:
+    retriever = TinyDPRBlendRetriever.from_documents(documents, k=1)
+    assert titles(retriever.invoke("Why does the sea rise and fall?")) == ["Tides"]
+    [best, *_] = retriever.search("honey bee colonies", k=6)
+    assert (best.document.metadata["title"], best.words) == ("Honey bee", ["honey", "bee", "colonies"])
+
+
+def test_a_hit_says_where_it_stood_in_each_list_and_which_words_it_holds(
+    retriever: TinyDPRBlendRetriever, documents: list[Document]
+) -> None:
+    question = "printing with movable type"
+    hits = retriever.search(question, k=6)
+    query = retriever.embeddings.embed_query(question)
+    dense = {
+        document.metadata["title"]: score
+        for document, score in InMemoryVectorStore.similarity_search_with_score_by_vector(
+            retriever.vectorstore, query, k=6
+        )
+    }
+    ranked = sorted(dense, key=lambda title: -dense[title])
+    assert {hit.document.metadata["title"]: hit.placement.dense_rank for hit in hits} == {
+        title: rank for rank, title in enumerate(ranked, 1)
+    }
+    by_title = {hit.document.metadata["title"]: hit for hit in hits}
+    assert by_title["Printing press"].placement.bm25_rank == 1
+    assert by_title["Printing press"].words == ["printing", "movable", "type"]
+    assert by_title["Tides"].placement.bm25_rank is None
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_documents_are_added_to_and_deleted_from_store_and_words(retriever: TinyDPRBlendRetriever) -> None:
+    question = "What is a quokka?"
+    [id] = retriever.add_documents([Document(page_content="A quokka is a marsupial.", metadata={"title": "Quokka"})])
+    assert titles(retriever.invoke(question, k=1)) == ["Quokka"]
+    [best, *_] = retriever.search(question)
+    assert (best.placement.bm25_rank, best.document.id) == (1, id)
+    retriever.delete([id])
+    assert "Quokka" not in titles(retriever.invoke(question, k=100))
+    with pytest.raises(ValueError, match=r"there is no document with the id .*rebuild"):
+        retriever.delete([id])
+
+
+def test_a_document_of_the_same_id_is_replaced(retriever: TinyDPRBlendRetriever, documents: list[Document]) -> None:
+    changed = Document(page_content="It now says quokka.", metadata={"title": "Tides"}, id=documents[2].id)
+    assert retriever.add_documents([changed]) == [documents[2].id]
+    assert retriever.invoke("quokka", k=1) == [changed]
+    assert len(retriever.invoke("quokka", k=100)) == len(documents)
+
+
+def test_a_store_that_was_changed_elsewhere_is_counted_anew_by_rebuild(
+    retriever: TinyDPRBlendRetriever, documents: list[Document], separator: str
+) -> None:
+    added = Document(page_content="A quokka is a marsupial.", metadata={"title": "Quokka"}, id="quokka")
+    retriever.vectorstore.add_documents(join_titles([added], title_separator=separator))
+    retriever.vectorstore.delete([str(documents[2].id)])
+    hits = {hit.document.metadata["title"]: hit for hit in retriever.search("quokka", k=100)}
+    assert hits["Quokka"].document.page_content == "A quokka is a marsupial.", "found by the store alone"
+    assert hits["Quokka"].placement.bm25_rank is None
+    retriever.rebuild([*documents[:2], *documents[3:], added])
+    assert retriever.search("quokka")[0].placement.bm25_rank == 1
+    assert "Tides" not in titles(retriever.invoke("the sea rises twice a day", k=100))
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_store_that_exists_takes_its_documents_with_or_without_titles_before_texts(
+    embeddings: TinyDPREmbeddings, documents: list[Document], separator: str, joined: bool
+) -> None:
+    stored = join_titles(documents, title_separator=separator)
+    store = InMemoryVectorStore.from_documents(stored, embeddings)
+    retriever = TinyDPRBlendRetriever(store, stored if joined else documents, k=6)
+    expected = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=6)
+    question = "Which insect stores food in wax combs?"
+    assert retriever.search(question) == expected.search(question)
+
+
+def test_a_filter_limits_the_words_too(retriever: TinyDPRBlendRetriever) -> None:
+    def is_low(document: Document) -> bool:
+        return bool(document.metadata["shelf"] < 2)
+
+    question = "Why does the sea rise and fall?"
+    assert titles(retriever.invoke(question, k=1)) == ["Tides"]
+    assert sorted(titles(retriever.invoke(question, k=6, filter=is_low))) == ["Honey bee", "Sperm whale"]
+    limited = TinyDPRBlendRetriever(
+        retriever.vectorstore, retriever.invoke(question, k=6), k=6, search_kwargs={"filter": is_low}
+    )
+    assert sorted(titles(limited.invoke(question))) == ["Honey bee", "Sperm whale"]
+    assert limited.invoke(question, filter=lambda document: False) == []
+
+
+def test_documents_of_one_text_and_no_ids_are_told_apart_by_their_metadata(embeddings: TinyDPREmbeddings) -> None:
+    same = [Document(page_content="The sea rises.", metadata={"page": page}) for page in range(3)]
+    retriever = TinyDPRBlendRetriever(InMemoryVectorStore.from_documents(same, embeddings), same, k=9)
+    assert [document.metadata["page"] for document in retriever.invoke("the sea")] == [0, 1, 2]
+
+
+def test_it_works_asynchronously_and_in_batches(retriever: TinyDPRBlendRetriever, questions: dict[str, str]) -> None:
+    expected = [retriever.invoke(question) for question in questions]
+    assert asyncio.run(retriever.abatch(list(questions))) == expected
+    assert retriever.batch(list(questions)) == expected
+    assert [hit.document for hit in asyncio.run(retriever.asearch(next(iter(questions)), k=3))] == expected[0]
+
+
+def test_a_copy_finds_the_same_and_changes_alone(retriever: TinyDPRBlendRetriever, documents: list[Document]) -> None:
+    copied = copy.deepcopy(retriever)
+    assert copied.search("wax combs") == retriever.search("wax combs")
+    copied.delete([str(documents[0].id)])
+    assert len(copied.invoke("wax combs", k=100)) == 5
+    assert len(retriever.invoke("wax combs", k=100)) == 6
+
+
+def test_titles_that_would_not_be_embedded_are_refused(pair_directory: Path, documents: list[Document]) -> None:
+    plain = TinyDPREmbeddings(pair_directory)
+    with pytest.raises(ValueError, match=r"has the title 'Honey bee', but the embeddings have no title_separator"):
+        TinyDPRBlendRetriever.from_documents(documents, plain)
+    retriever = TinyDPRBlendRetriever.from_documents(documents, plain, title_key=None)
+    assert retriever.search("honey bee", k=6)[0].placement.bm25_rank is None, "the title is no part of the text"
+
+
+def test_an_empty_store_gives_no_documents(embeddings: TinyDPREmbeddings) -> None:
+    assert TinyDPRBlendRetriever(InMemoryVectorStore(embeddings)).invoke("anything") == []
+
+
+def test_what_is_wrong_is_refused(retriever: TinyDPRBlendRetriever) -> None:
+    with pytest.raises(ValueError, match="k is 0; expected at least 1"):
+        TinyDPRBlendRetriever(retriever.vectorstore, k=0)
+    with pytest.raises(TypeError, match="k is '3'; expected an int"):
+        retriever.invoke("sea", k="3")
+    with pytest.raises(ValueError, match="search_kwargs hold k=3; expected k as an argument of its own"):
+        TinyDPRBlendRetriever(retriever.vectorstore, search_kwargs={"k": 3})
+    with pytest.raises(TypeError, match=r"query 0 is None; expected str"):
+        retriever.invoke(None)  # type: ignore[arg-type]
