@@ -6,11 +6,13 @@ import io
 import os
 import re
 import sys
+from collections.abc import Collection
 
 import typer
 
 #: Control characters, line and paragraph separators, and marks that reorder what follows them.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_WORD = re.compile(r"\w+")
 
 
 def prepare_streams() -> None:
@@ -40,10 +42,20 @@ def finish_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def say(message: str, *, bold: bool = False, end: str = "\n") -> None:
-    """Write to standard output; bold on a terminal, unless NO_COLOR is set."""
-    styled = bold and not os.environ.get("NO_COLOR")
-    typer.echo(typer.style(visible(message), bold=True) if styled else visible(message), nl=end == "\n")
+def say(message: str, *, bold: bool = False, end: str = "\n", error: bool = False) -> None:
+    """Write to standard output or, with error=True, to standard error; bold on a terminal, unless NO_COLOR is set."""
+    write(_bold(visible(message)) if bold else visible(message), end=end, error=error)
+
+
+def write(shown: str, *, end: str = "\n", error: bool = False) -> None:
+    """Write text that visible() or marked() has made; where there is no terminal, without its styles."""
+    typer.echo(shown, nl=end == "\n", err=error)
+
+
+def marked(text: str, words: Collection[str]) -> str:
+    """Text as visible() shows it, these lower-cased words in bold, unless NO_COLOR is set."""
+    chosen = set(words)
+    return _WORD.sub(lambda match: _bold(match[0]) if match[0].lower() in chosen else match[0], visible(text))
 
 
 def note(message: str, *, error: bool = False) -> None:
@@ -59,3 +71,7 @@ def visible(text: str) -> str:
     """
     shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     return shown.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _bold(shown: str) -> str:
+    return shown if os.environ.get("NO_COLOR") else typer.style(shown, bold=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -14,4 +15,16 @@ Backend: TypeAlias = Annotated[
 ]
 Threads: TypeAlias = Annotated[
     int | None, typer.Option(min=1, help="Threads that encode; without it, as many as this process may use.")
+]
+
+Folder: TypeAlias = Annotated[Path, typer.Argument(help="A folder of .txt and .md files.")]
+AllFolders: TypeAlias = Annotated[
+    bool, typer.Option("--all-folders", help="Also read hidden folders, node_modules and the like.")
+]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option(help="A preset, a folder or a hub id; without it the bundled pair.")
+]
+IndexPath: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--index", help="The file that keeps the index; without it, one in the user's cache."),
 ]

@@ -128,11 +128,11 @@ def test_characters_that_the_output_lacks_are_replaced(
     environment |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
     done = run("search", folder, "When are roses cut?", environment=environment)
     assert done.returncode == 0
-    assert "Roses ?  [a.md]" in done.stdout
+    assert "Roses ?  [a.md:3]" in done.stdout
 
 
 def test_control_characters_of_files_reach_no_terminal(folder: Path, environment: dict[str, str]) -> None:
-    shown = on_a_terminal("search", folder, "When are roses cut?", environment=environment)
+    shown = on_a_terminal("search", folder, "When is it?", environment=environment)
     assert r"Roses \x1b[2J\x1b]0;owned\x07 are cut in spring." in shown
     assert "\x1b[2J" not in shown
 
@@ -144,13 +144,20 @@ def test_colours_are_left_out_on_request(tmp_path: Path, environment: dict[str, 
     )
 
 
+def test_words_of_the_question_are_bold_on_a_terminal_only(folder: Path, environment: dict[str, str]) -> None:
+    arguments = ("search", folder, "When are roses cut?")
+    assert "\x1b[1mcut\x1b[0m in spring" in on_a_terminal(*arguments, environment=environment)
+    assert "are cut in spring" in on_a_terminal(*arguments, environment=environment | {"NO_COLOR": "1"})
+    assert "are cut in spring" in run(*arguments, environment=environment).stdout
+
+
 def test_names_that_are_not_utf_8_are_shown_as_escapes(tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / os.fsdecode(b"dir\xe9")
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("Opens at nine.", encoding="utf-8")
     done = run("search", folder, "When does it open?", environment=environment)
     assert done.returncode == 0, done.stderr
-    assert r"caf\xe9  [caf\xe9.txt]" in done.stdout
+    assert r"caf\xe9  [caf\xe9.txt:1]" in done.stdout
     (folder / os.fsdecode(b"caf\xe9.txt")).unlink()
     done = run("search", folder, "When does it open?", environment=environment)
     assert (done.returncode, done.stderr[:6]) == (1, "Error:")

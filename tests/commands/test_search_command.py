@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -202,3 +204,41 @@ def test_the_demo_answers_from_the_python_reference() -> None:
     assert "passages encoded" in first.stdout
     assert "encoded" not in second.stdout
     assert second.stdout.count("  1. ") == 1
+
+
+def test_json_is_one_object_a_question_and_nothing_else(folder: Path) -> None:
+    result = run("search", folder, "--json", "--top-k", "1", typed="When are roses cut?\nHow long does dough rest?\n")
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert first["question"] == "When are roses cut?"
+    assert (first["mode"], first["near"]) == ("blend", True)
+    [passage] = first["passages"]
+    assert passage.pop("score") > 0
+    assert passage.pop("dense_score") > 0
+    assert passage.pop("bm25_score") > 0
+    assert passage == {
+        "rank": 1,
+        "source": "garden.md",
+        "line": 3,
+        "title": "Roses",
+        "text": "Roses are cut in early spring, above an outer bud.",
+        "words": ["roses", "cut"],
+        "dense_rank": 1,
+        "bm25_rank": 1,
+    }
+    assert second["passages"][0]["source"] == "kitchen.txt"
+    assert "2 passages encoded" in result.stderr
+
+
+def test_a_mode_ranks_by_vectors_or_by_words_alone(folder: Path) -> None:
+    dense = json.loads(run("search", folder, "Roses?", "--json", "--mode", "dense").stdout)
+    bm25 = json.loads(run("search", folder, "Roses?", "--json", "--mode", "bm25").stdout)
+    assert [(one["dense_rank"], one["bm25_rank"]) for one in dense["passages"]] == [(1, None), (2, None)]
+    assert [(one["dense_rank"], one["bm25_rank"]) for one in bm25["passages"]] == [(None, 1)]
+    assert "'blend', 'dense', 'bm25'" in run("search", folder, "Roses?", "--mode", "fuzzy").stderr
+
+
+def test_an_explanation_says_where_a_passage_stood_and_which_words_matched(folder: Path) -> None:
+    lines = run("search", folder, "When are roses cut?", "--explain", "--mode", "blend").stdout.splitlines()
+    reasons = [line.strip() for line in lines if "by vector" in line]
+    assert re.fullmatch(r"by vector 1\. \(0\.\d{3}\); by words 1\. \(\d\.\d{3}\); words: roses, cut", reasons[0])
+    assert re.fullmatch(r"by vector 2\. \(-?0\.\d{3}\); by words not found; words: none", reasons[1])
