@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from haystack import Document
+from haystack import Document, Pipeline
+from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
 from haystack_checks import (
     answers,
     in_memory_query_pipeline,
@@ -14,7 +15,8 @@ from haystack_checks import (
 from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
 from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
 
-from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder
+from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever
 
 pytestmark = pytest.mark.haystack
 
@@ -55,3 +57,26 @@ def test_ranks_and_scores_are_those_of_the_store_in_memory(
             [document.score for document in expected], abs=1e-4
         )
     on_disk.close()
+
+
+def test_the_blend_is_that_of_the_store_in_memory_and_is_read_again_from_disk(
+    tmp_path: Path, pair_directory: Path, documents: list[Document], questions: dict[str, str]
+) -> None:
+    in_memory, on_disk = store_in_memory(), qdrant(tmp_path / "vectors", 128)
+    for store in (in_memory, on_disk):
+        indexing_pipeline(pair_directory, store).run({"splitter": {"documents": documents}})
+    embedder = TinyDPRTextEmbedder(pair_directory)
+    expected = TinyDPRBlendRetriever(InMemoryEmbeddingRetriever(in_memory), embedder)
+    words = str(tmp_path / "words.sqlite")
+    retriever = TinyDPRBlendRetriever(QdrantEmbeddingRetriever(on_disk), embedder, bm25_path=words)
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", retriever)
+    two_titles = {"field": "meta.title", "operator": "in", "value": ["Octopus", "Espresso"]}
+    for opened in (pipeline, Pipeline.loads(pipeline.dumps())):
+        for question in questions:
+            for filters in (None, two_titles):
+                actual = opened.run({"retriever": {"query": question, "filters": filters}})["retriever"]["documents"]
+                same = expected.run(question, filters)["documents"]
+                assert [document.meta["title"] for document in actual] == [document.meta["title"] for document in same]
+                assert [d.score for d in actual] == pytest.approx([d.score for d in same], abs=1e-4)
+        opened.get_component("retriever").close()  # a folder is open in one place at a time

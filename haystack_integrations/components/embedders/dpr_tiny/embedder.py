@@ -76,6 +76,11 @@ class TinyDPREmbedder:
         return f"{type(self).__name__}(model={self.model!r}, side={self.side!r}, {state})"
 
     @property
+    def encoder(self) -> Encoder:
+        """The encoder itself, with its similarity; loads the model."""
+        return self._load()
+
+    @property
     def embedding_dim(self) -> int:
         """The width of the vectors, which document stores ask for; loads the model."""
         return self._load().embedding_dim
