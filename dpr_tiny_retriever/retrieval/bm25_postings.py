@@ -1,4 +1,6 @@
-"""The words of numbered passages in tables of a SQLite database, and their BM25 scores.
+"""The words and labels of numbered passages in tables of a SQLite database, and their BM25 scores.
+
+A label is kept as a word is, but does not count: it is what a search can be confined by. No word has its characters.
 
 Passages are numbered in ascending order, and no number is used twice. 2,048 consecutive numbers form a block; a row of
 the table holds one word's entries in one block, so that an added passage changes rows of the last block only, and a
@@ -52,17 +54,23 @@ class Postings:
         """connection: to a database that has POSTINGS_TABLES."""
         self._connection = connection
         self._read_at = -1  # the database's number of changes when what follows was read
-        self._row_of_block: dict[int, int] = {}  # where the passages of a block begin in the arrays below
+        self._blocks: Numbers = np.empty(0, np.int64)  # ascending; each has 2,048 rows in the arrays below
         self._numbers: Numbers = np.empty(0, np.int64)
         self._present: NDArray[np.bool_] = np.empty(0, np.bool_)
         self._norms: NDArray[np.float64] = np.empty(0, np.float64)
         self._count = 0
 
-    def insert(self, numbers: Numbers, passages: Sequence[tuple[str, str]]) -> None:
-        """Add the words of (title, text) passages under ascending numbers, higher than all that were ever added."""
+    def insert(
+        self, numbers: Numbers, passages: Sequence[tuple[str, str]], labels: Sequence[Sequence[str]] | None = None
+    ) -> None:
+        """Add the words of (title, text) passages under ascending numbers, higher than all that were ever added.
+
+        labels: those of each passage, each once.
+        """
         blocks, starts = np.unique(numbers >> _BLOCK_BITS, return_index=True)
         for block, (start, stop) in zip(blocks.tolist(), pairwise([*starts.tolist(), len(numbers)]), strict=True):
-            self._insert(block, numbers[start:stop] % _BLOCK_SIZE, passages[start:stop])
+            some_labels = [()] * (stop - start) if labels is None else labels[start:stop]
+            self._insert(block, numbers[start:stop] % _BLOCK_SIZE, passages[start:stop], some_labels)
 
     def delete(self, numbers: Numbers) -> None:
         """Remove the words of passages; a block's rows are rewritten once half of its passages are gone."""
@@ -86,14 +94,12 @@ class Postings:
         changes: how often the database has been changed; lengths of passages are read again when it differs.
         among: the numbers to choose from; None is all. Document frequencies are those of the whole index anyway.
         """
-        if changes != self._read_at:
-            self._read_lengths()
-            self._read_at = changes
-        entries = {word: self._entries(word) for word in dict.fromkeys(words)}
+        self._read_lengths(changes)
+        terms_of_word = {word: self._terms(word) for word in dict.fromkeys(words)}
         # float32 sums of float32 terms in the order of the words, as bm25s computes them: equal scores stay equal.
         scores = np.zeros(len(self._numbers), np.float32)
         for word in words:
-            rows, terms = entries[word]
+            rows, terms = terms_of_word[word]
             scores[rows] += terms
         found = np.flatnonzero(scores > 0)
         if among is not None:
@@ -104,15 +110,30 @@ class Postings:
         found = found[np.argsort(-scores[found], kind="stable")][:k]
         return self._numbers[found], scores[found]
 
-    def _insert(self, block: int, offsets: Numbers, passages: Sequence[tuple[str, str]]) -> None:
+    def labelled(self, allowed: Sequence[Sequence[str]], *, changes: int) -> Numbers:
+        """Return the numbers, ascending, of the passages that have one label of each of these lists."""
+        self._read_lengths(changes)
+        chosen = self._present
+        for labels in allowed:
+            having = np.zeros(len(self._numbers), np.bool_)
+            for label in labels:
+                having[self._entries(label)[0]] = True
+            chosen = chosen & having
+        return self._numbers[chosen]
+
+    def _insert(
+        self, block: int, offsets: Numbers, passages: Sequence[tuple[str, str]], labels: Sequence[Sequence[str]]
+    ) -> None:
         """Append the entries of the passages at these offsets of a block."""
         number_of_word: defaultdict[str, int] = defaultdict(count().__next__)
         word_numbers: list[int] = []
-        words_per_passage = []
-        for title, text in passages:
+        lengths_added, words_per_passage = [], []
+        for (title, text), marks in zip(passages, labels, strict=True):
             words = passage_words(title, text)
-            words_per_passage.append(len(words))
+            lengths_added.append(len(words))
+            words_per_passage.append(len(words) + len(marks))
             word_numbers.extend(map(number_of_word.__getitem__, words))
+            word_numbers.extend(map(number_of_word.__getitem__, marks))
         # One key for each word of each passage: sorted by word, then by passage, its repetitions side by side.
         keys, occurrences = np.unique(
             np.array(word_numbers, np.int64) << _BLOCK_BITS | np.repeat(offsets, words_per_passage), return_counts=True
@@ -127,7 +148,7 @@ class Postings:
             ),
         )
         deleted, lengths = self._read_block(block)
-        lengths[offsets] = words_per_passage
+        lengths[offsets] = lengths_added
         self._write_block(block, deleted, lengths)
 
     def _drop_entries(self, block: int, present: NDArray[np.bool_]) -> None:
@@ -155,33 +176,37 @@ class Postings:
             query = "INSERT OR REPLACE INTO bm25_blocks VALUES (?, ?, ?)"
             self._connection.execute(query, (block, deleted, lengths.astype("<i4").tobytes()))
 
-    def _read_lengths(self) -> None:
-        """Read the lengths of all passages, 4 bytes each, and compute what the formula needs of them."""
+    def _read_lengths(self, changes: int) -> None:
+        """Read the lengths of all passages and compute what the formula needs of them, where that is out of date."""
+        if changes == self._read_at:
+            return
         rows = self._connection.execute("SELECT block, lengths FROM bm25_blocks ORDER BY block").fetchall()
         blocks = np.array([block for block, _ in rows], np.int64)
         lengths = _decoded(b"".join(blob for _, blob in rows), "<i4", _BLOCK_SIZE * len(blocks))
-        self._row_of_block = {block: position * _BLOCK_SIZE for position, block in enumerate(blocks.tolist())}
+        self._blocks = blocks
         self._numbers = ((blocks << _BLOCK_BITS)[:, None] + np.arange(_BLOCK_SIZE)).reshape(-1)
         self._present = lengths != _ABSENT
         self._count = int(np.count_nonzero(self._present))
         average = lengths[self._present].mean() if self._count else 1.0
         self._norms = K1 * ((1 - B) + B * lengths / (average or 1.0))
+        self._read_at = changes
 
-    def _entries(self, word: str) -> tuple[Numbers, Array]:
+    def _terms(self, word: str) -> tuple[Numbers, Array]:
         """The rows of the passages with a word, and its term of each one's score (Kamphuis et al. 2020: Lucene)."""
-        rows, counts = [], []
-        for block, blob in self._connection.execute(_ENTRIES_OF_WORD, (word,)):
-            entries = _decoded(blob, "<u4")
-            rows.append(self._row_of_block[block] + (entries % _BLOCK_SIZE).astype(np.int64))
-            counts.append(entries >> _BLOCK_BITS)
-        if not rows:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        row, count = np.concatenate(rows), np.concatenate(counts)
-        present = self._present[row]
-        if not present.all():
-            row, count = row[present], count[present]
+        row, count = self._entries(word)
         weight = np.float32(math.log(1 + (self._count - len(row) + 0.5) / (len(row) + 0.5)))
         return row, (weight * (count / (self._norms[row] + count))).astype(np.float32)
+
+    def _entries(self, word: str) -> tuple[Numbers, NDArray[np.integer[Any]]]:
+        """The rows of the passages with a word, ascending, and how often it stands in each."""
+        found = self._connection.execute(_ENTRIES_OF_WORD, (word,)).fetchall()
+        first_rows: Numbers = np.searchsorted(self._blocks, [block for block, _ in found]) << _BLOCK_BITS
+        entries = _decoded(b"".join(blob for _, blob in found), "<u4")
+        row: Numbers = np.repeat(first_rows, [len(blob) // 4 for _, blob in found]) + entries % _BLOCK_SIZE
+        present = self._present[row]
+        if not present.all():
+            row, entries = row[present], entries[present]
+        return row, entries >> _BLOCK_BITS
 
 
 def _decoded(blob: bytes, dtype: str, count: int | None = None) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from dpr_tiny_retriever.errors import UnusableIndexError
 from dpr_tiny_retriever.passage import refuse_surrogates
 from dpr_tiny_retriever.retrieval.bm25_postings import POSTINGS_TABLES, Postings
 from dpr_tiny_retriever.retrieval.fusion import RankedList
-from dpr_tiny_retriever.retrieval.metadata_table import METADATA_TABLE, MetadataTable
+from dpr_tiny_retriever.retrieval.metadata_labels import metadata_labels
 from dpr_tiny_retriever.retrieval.sqlite_file import SqliteFile
 from dpr_tiny_retriever.types import Array, Vectors
 
@@ -34,7 +34,6 @@ _TABLES = (
     # The vectors of the passages with number // 256 == block, float32 [n, dim], and their numbers, int64 [n].
     "CREATE TABLE vectors (block INTEGER PRIMARY KEY, numbers BLOB NOT NULL, vectors BLOB NOT NULL)",
     "CREATE TABLE sources (source TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID",
-    METADATA_TABLE,
     *POSTINGS_TABLES,
 )
 
@@ -87,7 +86,6 @@ class IndexFile(SqliteFile):
         )
         self._dim = dim
         self._postings = Postings(self.connection)
-        self._metadata = MetadataTable(self.connection)
         try:
             with self.transaction():
                 self._check_model(model, fingerprint)
@@ -130,18 +128,14 @@ class IndexFile(SqliteFile):
             self._write_block(
                 block, np.concatenate([held_numbers, numbers[added]]), np.concatenate([held_vectors, vectors[added]])
             )
-        self._postings.insert(numbers, [(passage.title, passage.text) for passage in passages])
-        self._metadata.insert(numbers.tolist(), (_searchable(p.source, p.metadata) for p in passages))
+        self._postings.insert(
+            numbers, [(passage.title, passage.text) for passage in passages], [_labels(passage) for passage in passages]
+        )
 
     def delete(self, ids: Collection[str]) -> int:
         """Remove passages, their vectors, words and metadata; returns how many there were."""
-        query = "SELECT number, source, metadata FROM passages WHERE id = ?"
-        rows = [row for id in ids for row in self.connection.execute(query, (id,))]
-        self._metadata.delete(
-            (number for number, _, _ in rows),
-            (_searchable(source, json.loads(metadata)) for _, source, metadata in rows),
-        )
-        gone = np.sort(np.array([number for number, _, _ in rows], np.int64))
+        query = "SELECT number FROM passages WHERE id = ?"
+        gone = np.array([number for id in ids for (number,) in self.connection.execute(query, (id,))], np.int64)
         self.connection.executemany("DELETE FROM passages WHERE number = ?", ((number,) for number in gone.tolist()))
         for block in np.unique(gone // _BLOCK_SIZE).tolist():
             numbers, vectors = self._read_block(block)
@@ -150,18 +144,21 @@ class IndexFile(SqliteFile):
         self._postings.delete(gone)
         return len(gone)
 
-    def matching(self, allowed: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """The numbers, ascending, of the passages that have one entry of each list; see allowed_entries."""
-        return self._metadata.numbers(allowed)
+    def labelled(self, allowed: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """The numbers, ascending, of the passages that have one label of each of these lists; see allowed_labels."""
+        return self._postings.labelled(allowed, changes=self.changes())
 
     def search_words(self, words: Sequence[str], k: int, *, among: NDArray[np.int64] | None) -> RankedList:
         """The numbers of the k best passages by BM25, of those among these numbers; None is all."""
         return RankedList(*self._postings.search(words, k, changes=self.changes(), among=among))
 
-    def vectors(self) -> tuple[NDArray[np.int64], Vectors]:
-        """The numbers [n] of all passages and their vectors [n, dim], read into memory."""
+    def vectors(self, *, multiple_of: int = 1) -> tuple[NDArray[np.int64], Vectors]:
+        """The numbers [n], ascending, of all passages and their vectors, read into memory.
+
+        Vectors are [m, dim], where m is n rounded up; the last m - n rows are zeros.
+        """
         [(count,)] = self.connection.execute("SELECT COALESCE(SUM(LENGTH(numbers)), 0) / 8 FROM vectors")
-        numbers, vectors = np.empty(count, np.int64), np.empty((count, self._dim), np.float32)
+        numbers, vectors = np.empty(count, np.int64), np.zeros((count + -count % multiple_of, self._dim), np.float32)
         filled = 0
         for block in self.connection.execute("SELECT numbers, vectors FROM vectors ORDER BY block"):
             some_numbers, some_vectors = self._decoded(*block)
@@ -222,9 +219,9 @@ def _passage(id: str, title: str, text: str, source: str, metadata: str) -> Inde
     return IndexedPassage(id, title, text, source, json.loads(metadata))
 
 
-def _searchable(source: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+def _labels(passage: IndexedPassage) -> list[str]:
     """What a filter can name: the metadata and, unless they have a field of that name, the source."""
-    return {"source": source, **metadata}
+    return metadata_labels({"source": passage.source, **passage.metadata})
 
 
 def remove_index_file(path: Path) -> None:

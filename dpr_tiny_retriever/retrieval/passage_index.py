@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from dpr_tiny_retriever.data.passage_store import blocks
 from dpr_tiny_retriever.passage import as_queries
 from dpr_tiny_retriever.progress import progress_bar
 from dpr_tiny_retriever.retrieval.bm25_words import bm25_words, matched_words
 from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement, RankedList, blend, explain
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage, IndexFile
-from dpr_tiny_retriever.retrieval.metadata_table import Where, allowed_entries
+from dpr_tiny_retriever.retrieval.metadata_labels import Where, allowed_labels
 from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows, scores_are_cosines
 from dpr_tiny_retriever.types import SearchMode, Vectors
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 #: Passages encoded and written at once: what an interruption can cost.
 _BATCH = 1024
+#: Floats of the vectors that are multiplied at once: BLAS would share more among threads, which takes twice as long
+#: where other processes are busy, and it rounds rows at the end of a block otherwise than those before them: in blocks
+#: of one size, filled up with zeros, equal vectors have equal scores.
+_PRODUCT_SIZE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class PassageIndex:
         self.path = Path(path)
         fingerprint = encoder.passage_encoder.fingerprint()
         self._file = IndexFile(self.path, model=model_name, fingerprint=fingerprint, dim=encoder.embedding_dim)
+        self._rows_at_once = max(1, _PRODUCT_SIZE // encoder.embedding_dim)
         self._cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
         self._read_at = -1  # the file's number of changes when the vectors below were read
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
@@ -181,13 +187,13 @@ class PassageIndex:
         Values are texts, numbers, True, False or None. The key "source" is a passage's source, unless its metadata have
         a field of that name.
         """
-        allowed = [] if where is None else allowed_entries(where)
+        allowed = [] if where is None else allowed_labels(where)
         _check_search(question, top_k, mode)
         depth = max(LIST_LENGTH, top_k)
         query = None if mode == "bm25" else self._comparable(self.encoder.encode_queries([question]))[0]
         dense = sparse = RankedList([], [])
         with self._file.transaction():
-            among = self._file.matching(allowed) if allowed else None
+            among = self._file.labelled(allowed) if allowed else None
             if query is not None:
                 self._read_vectors()
                 dense = self._nearest(query, depth, among)
@@ -228,7 +234,10 @@ class PassageIndex:
 
     def _nearest(self, query: Vectors, k: int, among: NDArray[np.int64] | None) -> RankedList:
         """The numbers of the k nearest passages, of those among these numbers; None is all."""
-        scores, numbers = self._vectors @ query, self._numbers
+        numbers, scores = self._numbers, np.empty(len(self._vectors), np.float32)
+        for rows in blocks(len(scores), self._rows_at_once):
+            np.dot(self._vectors[rows], query, out=scores[rows])
+        scores = scores[: len(numbers)]
         if among is not None:
             chosen = np.isin(numbers, among, assume_unique=True)
             scores, numbers = scores[chosen], numbers[chosen]
@@ -239,7 +248,7 @@ class PassageIndex:
         """Read the vectors when they are first needed, and again when any process has changed the file."""
         changes = self._file.changes()
         if changes != self._read_at:
-            self._numbers, vectors = self._file.vectors()
+            self._numbers, vectors = self._file.vectors(multiple_of=self._rows_at_once)
             self._vectors, self._read_at = self._comparable(vectors), changes
 
     def _comparable(self, vectors: Vectors) -> Vectors:

@@ -33,7 +33,7 @@ def numbered(start: int, stop: int) -> list[IndexedPassage]:
 
 
 def ids(index: PassageIndex) -> set[str]:
-    return {hit.passage.id for hit in index.search("the text", top_k=10_000)}
+    return {hit.passage.id for hit in index.search("the text", top_k=10_000, mode="dense")}
 
 
 def test_another_model_is_refused_with_a_remedy(path: Path, pair: DualEncoder, tmp_path: Path) -> None:
@@ -214,6 +214,8 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_reported(
         assert len(held) % 10 == 0, "a step is there wholly or not at all"
         expected = {str(n) for n in range(len(held))}
         assert held == expected
+        by_words = {hit.passage.id for hit in index.search("text", 10_000, mode="bm25")}
+        assert by_words == expected, "vectors and words agree"
         changes = index.synchronize(IndexedPassage(str(n), "", f"text {n}") for n in range(len(held) + 5))
         assert changes == Changes(added=5, deleted=0), "what was stored is not encoded again"
 

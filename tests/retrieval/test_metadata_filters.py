@@ -10,7 +10,7 @@ import pytest
 
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
-from dpr_tiny_retriever.retrieval.metadata_table import Where
+from dpr_tiny_retriever.retrieval.metadata_labels import Where
 from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
 from dpr_tiny_retriever.types import SearchMode
 

@@ -14,6 +14,7 @@ from dpr_tiny_retriever.retrieval.bm25_index import BM25Index
 from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement, RankedList, blend
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
 from dpr_tiny_retriever.retrieval.passage_index import Changes, PassageIndex
+from dpr_tiny_retriever.types import SearchMode
 
 ROSES = IndexedPassage("r", "Roses", "Roses are cut in early spring, above an outer bud.", "garden.md", {"year": 2020})
 DOUGH = IndexedPassage("d", "Baking", "Bread dough rests for an hour before it is baked.", "kitchen.txt")
@@ -213,10 +214,13 @@ def test_the_index_holds_what_a_dictionary_would(
         np.testing.assert_allclose([hit.score for hit in hits], expected, rtol=1e-5, atol=1e-4)
 
 
-def test_equal_scores_come_in_the_order_of_adding(path: Path, pair: DualEncoder) -> None:
+@pytest.mark.parametrize("mode", ["blend", "dense", "bm25"])
+def test_equal_scores_come_in_the_order_of_adding(path: Path, pair: DualEncoder, mode: SearchMode) -> None:
     with PassageIndex(path, pair) as index:
-        index.add(IndexedPassage(f"{n:03}", "", "the same text") for n in range(20))
-        assert [hit.passage.id for hit in index.search("text", top_k=3)] == ["000", "001", "002"]
+        index.add(IndexedPassage(f"{n:03}", "", "the same text") for n in range(23))
+        hits = index.search("text", 23, mode=mode)
+    assert [hit.passage.id for hit in hits] == [f"{n:03}" for n in range(23)]
+    assert len({hit.score for hit in hits}) == 1
 
 
 def test_cosine_models_are_ranked_by_the_cosine(path: Path, pair_directory: Path) -> None:
