@@ -15,7 +15,6 @@ from dpr_tiny_retriever.commands import evaluate_options as options
 from dpr_tiny_retriever.commands.evaluate_options import Baseline
 from dpr_tiny_retriever.commands.options import Backend, Threads
 from dpr_tiny_retriever.load_options import LoadOptions
-from dpr_tiny_retriever.retrieval.fusion import DENSE_WEIGHT
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever import DualEncoder
@@ -28,7 +27,6 @@ def evaluate(
     data: options.Data,
     model: options.Models = None,
     baseline: options.Baselines = None,
-    dense_weight: options.DenseWeight = DENSE_WEIGHT,
     protocol: options.Protocol = None,
     questions: options.Questions = None,
     distractors: options.Distractors = None,
@@ -57,7 +55,7 @@ def evaluate(
     from dpr_tiny_retriever.evaluation import BM25, Dense, Retriever, load_dataset, print_report
     from dpr_tiny_retriever.evaluation import evaluate as run
 
-    baselines = set(baseline or [])
+    baselines = _baselines(baseline)
     models = _labelled(model or ([] if baselines == {Baseline.BM25} else [_BUNDLED]))
     _check_output(output, card, run_files=run_files, models=len(models))
     load_options = LoadOptions(precision=precision, backend=backend, threads=threads)
@@ -77,10 +75,19 @@ def evaluate(
     retrievers: list[Retriever] = [BM25()] if baselines else []
     for label, encoder in encoders.items():
         retrievers.append(Dense(label, encoder, metric=metric, index=index, cache=embeddings, batch_size=batch_size))
-    blend_weight = dense_weight if Baseline.BLEND in baselines else None
-    evaluation = run(dataset, retrievers, ks=k, fusion=Baseline.FUSION in baselines, blend_weight=blend_weight)
+    fusion, blend = Baseline.FUSION in baselines, Baseline.BLEND in baselines
+    evaluation = run(dataset, retrievers, ks=k, fusion=fusion, blend=blend)
     print_report(evaluation, Console(), failures=failures)
     _write(evaluation, output, card, run_files=run_files, failures=failures, model=next(iter(models), ""))
+
+
+def _baselines(given: Sequence[Baseline] | None) -> set[Baseline]:
+    """What models are compared with: without an option BM25 and the blend, with none nothing."""
+    if given is None:
+        return {Baseline.BM25, Baseline.BLEND}
+    if Baseline.NONE in given and set(given) != {Baseline.NONE}:
+        raise ValueError("found --baseline none beside others; expected it alone")
+    return set(given) - {Baseline.NONE}
 
 
 def _labelled(arguments: Sequence[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ class Baseline(str, Enum):
     BM25 = "bm25"
     FUSION = "fusion"
     BLEND = "blend"
+    NONE = "none"
 
 
 # The data
@@ -52,15 +53,17 @@ Models: TypeAlias = Annotated[
 Baselines: TypeAlias = Annotated[
     list[Baseline] | None,
     typer.Option(
-        help="bm25; fusion: BM25, and each model fused with it by reciprocal rank; blend: the same by scores. "
-        "May be repeated.",
+        help="bm25; blend: BM25, and each model blended with it as `dpr-tiny search` ranks; fusion: the same by "
+        "reciprocal rank; none. May be repeated; without it, blend.",
         case_sensitive=False,
     ),
 ]
-DenseWeight: TypeAlias = Annotated[float, typer.Option(min=0, max=1, help="The model's weight in a blend.")]
 Similarity: TypeAlias = Annotated[
     types.Metric | None,
-    typer.Option(help="How vectors are compared; without it l2 for dpr-dev, otherwise as the model was trained."),
+    typer.Option(
+        help="How a model's own ranking compares vectors; without it by l2 for dpr-dev, otherwise as the model was "
+        "trained. A blend always compares them so."
+    ),
 ]
 Index: TypeAlias = Annotated[
     types.IndexKind, typer.Option(help="How neighbours are searched; hnsw and ivf report their recall against exact.")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.answer_matching import has_answer
 from dpr_tiny_retriever.data.dataset import Dataset
+from dpr_tiny_retriever.data.passage_store import UniquePassages
 from dpr_tiny_retriever.data.records import DataError
-from dpr_tiny_retriever.evaluation.fused_rankings import blend_scores, fuse_by_rank
+from dpr_tiny_retriever.evaluation.fused_rankings import blend_as_index, fuse_by_rank
 from dpr_tiny_retriever.evaluation.measures import KS, first_ranks, measure, measure_first
+from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH
 from dpr_tiny_retriever.retrieval.nearest_neighbours import Hits, expand_duplicates
 from dpr_tiny_retriever.retrieval.retrievers import Ranking, Retriever
 
 DEPTH = 1000  # passages ranked for each query: MAP is computed over these
 
-Kind: TypeAlias = Literal["dense", "bm25", "fusion"]
+Kind: TypeAlias = Literal["dense", "bm25", "fusion", "blend"]
 
 
 @dataclass(frozen=True)
@@ -53,52 +55,59 @@ def evaluate(
     *,
     ks: Sequence[int] | None = None,
     fusion: bool = False,
-    blend_weight: float | None = None,
+    blend: bool = False,
 ) -> Evaluation:
     """Rank the passages with each retriever and measure the rankings.
 
-    fusion adds each dense retriever fused with BM25 by reciprocal rank; blend_weight adds the blend of their scores,
-    with this weight (0 to 1) for the dense ones. ks None takes those of KS that the corpus has enough passages for.
-    Raises DataError where a k exceeds the corpus, ValueError for repeated names or fusion without BM25 and a dense one.
+    fusion adds each dense retriever fused with BM25 by reciprocal rank. blend adds what PassageIndex.search finds with
+    the same model, whatever the dense retriever itself compares vectors by: hit@k and recall@k are those of a search
+    with top_k=k, the other measures those of its first 100. ks None takes those of KS that the corpus has enough
+    passages for. Raises DataError where a k exceeds the corpus, ValueError for repeated names or fusion without BM25
+    and a dense one.
     """
-    _check_retrievers(retrievers, needs_both=fusion or blend_weight is not None)
+    _check_retrievers(retrievers, needs_both=fusion or blend)
     chosen, notes = _checked_ks(ks, dataset)
     unique = dataset.corpus.unique_passages()
     depth = min(len(dataset.corpus), max(DEPTH, *chosen))
-    ranked = [
-        _Ranked(
-            retriever.name,
-            retriever.kind,
-            retriever.rank(dataset.queries, dataset.corpus, unique, min(depth, len(unique.first))),
-        )
-        for retriever in retrievers
-    ]
-    ranked += list(_fused(ranked, fusion=fusion, blend_weight=blend_weight))
-    results = []
-    for name, kind, ranking in ranked:
-        hits = expand_duplicates(_padded(ranking.hits, depth), unique)
-        relevant = dataset.relevant if dataset.relevant is not None else _first_answering(dataset, hits)
-        measures = (measure if dataset.relevant is not None else measure_first)(hits, relevant, chosen)
-        ranks = first_ranks(hits, relevant)
-        results.append(Result(name, kind, measures, ranks, hits, ranking.seconds, ranking.notes))
+    ranked = []
+    for retriever in retrievers:
+        ranking = retriever.rank(dataset.queries, dataset.corpus, unique, min(depth, len(unique.first)))
+        ranked.append((retriever, _of_all_rows(ranking, unique, depth)))
+    results = [_result(dataset, one.name, one.kind, ranking, chosen) for one, ranking in ranked]
+    for sparse, sparse_ranking in ranked:
+        for dense, dense_ranking in ranked:
+            if (sparse.kind, dense.kind) != ("bm25", "dense"):
+                continue
+            name = f"{dense.name} + {sparse.name}"
+            if fusion:
+                by_rank = fuse_by_rank(dense_ranking, sparse_ranking)
+                results.append(_result(dataset, f"{name}, by rank", "fusion", by_rank, chosen))
+            if blend:
+                results.append(_blended(dataset, f"{name}, blended", dense_ranking, sparse_ranking, chosen))
     return Evaluation(dataset, tuple(chosen), results, [*dataset.notes, *notes])
 
 
-class _Ranked(NamedTuple):
-    name: str
-    kind: Kind
-    ranking: Ranking
+def _result(dataset: Dataset, name: str, kind: Kind, ranking: Ranking, ks: Sequence[int]) -> Result:
+    hits = ranking.hits
+    relevant = dataset.relevant if dataset.relevant is not None else _first_answering(dataset, hits)
+    measures = (measure if dataset.relevant is not None else measure_first)(hits, relevant, ks)
+    return Result(name, kind, measures, first_ranks(hits, relevant), hits, ranking.seconds, ranking.notes)
 
 
-def _fused(ranked: Sequence[_Ranked], *, fusion: bool, blend_weight: float | None) -> Iterator[_Ranked]:
-    """Each dense retriever fused with each BM25, under both names."""
-    for sparse in (one for one in ranked if one.kind == "bm25"):
-        for dense in (one for one in ranked if one.kind == "dense"):
-            name = f"{dense.name} + {sparse.name}"
-            if fusion:
-                yield _Ranked(name, "fusion", fuse_by_rank(dense.ranking, sparse.ranking))
-            if blend_weight is not None:
-                yield _Ranked(f"{name}, blended", "fusion", blend_scores(dense.ranking, sparse.ranking, blend_weight))
+def _blended(dataset: Dataset, name: str, dense: Ranking, sparse: Ranking, ks: Sequence[int]) -> Result:
+    """The blend's figures; a search for more than LIST_LENGTH passages has longer lists of candidates."""
+    length = min(LIST_LENGTH, len(dataset.corpus))
+    result = _result(dataset, name, "blend", blend_as_index(dense, sparse, length), ks)
+    for k in (k for k in ks if k > length):
+        longer = _result(dataset, name, "blend", blend_as_index(dense, sparse, k), [k])
+        result.measures.update({at: longer.measures[at] for at in result.measures if at.endswith(f"@{k}")})
+    return result
+
+
+def _of_all_rows(ranking: Ranking, unique: UniquePassages, depth: int) -> Ranking:
+    """The ranking of unique passages as one of all rows, duplicates behind each other."""
+    indexed = None if ranking.indexed is None else expand_duplicates(_padded(ranking.indexed, depth), unique)
+    return replace(ranking, hits=expand_duplicates(_padded(ranking.hits, depth), unique), indexed=indexed)
 
 
 def _check_retrievers(retrievers: Sequence[Retriever], *, needs_both: bool) -> None:

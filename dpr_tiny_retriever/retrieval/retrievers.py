@@ -44,8 +44,10 @@ class Ranking:
     """How long each part took."""
     notes: list[str] = field(default_factory=list)
     """The settings that the ranking depends on."""
+    indexed: Hits | None = None
+    """What a passage index of the same model finds, where that may be something else: what a blend is made of."""
     cosine: bool = False
-    """Whether the scores are cosines."""
+    """Whether the scores of such an index are cosines."""
 
 
 class Retriever(Protocol):
@@ -97,6 +99,11 @@ class Dense:
         stopwatch.lap("queries")
         hits = exact_search(query_vectors, passages, k, metric=self.metric)
         stopwatch.lap("search")
+        own = self.encoder.similarity
+        indexed = hits
+        if self.metric != own:
+            indexed = exact_search(query_vectors, passages, k, metric=own)
+            stopwatch.lap(f"search by {own}, for a blend")
         notes = [f"vectors of {self.encoder.embedding_dim} floats, compared by {self.metric}"]
         if self.index != "exact":
             exact = hits
@@ -104,8 +111,8 @@ class Dense:
             stopwatch.lap(f"{self.index} index and search")
             recalls = ", ".join(f"{recall_vs_exact(hits, exact, n):.2%} of the {n}" for n in (1, 10, 100) if n <= k)
             notes.append(f"the {self.index} index keeps {recalls} nearest passages of the exact search")
-        cosine = scores_are_cosines(self.metric, normalize=self.encoder.normalize)
-        return Ranking(hits, stopwatch.seconds, notes, cosine)
+        cosine = scores_are_cosines(own, normalize=self.encoder.normalize)
+        return Ranking(hits, stopwatch.seconds, notes, indexed, cosine)
 
 
 class BM25:
@@ -121,9 +128,10 @@ class BM25:
     def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
         stopwatch = Stopwatch()
         index = Bm25Index(k1=self.k1, b=self.b, method="lucene")
-        vocabulary = self._index(index, corpus.passages(unique.first))
+        # Duplicates count in document frequencies and lengths, as they do in an index.
+        count = len(unique.of_row)
+        vocabulary = self._index(index, corpus.passages(range(count)))
         stopwatch.lap("passages")
-        count = len(unique.first)
         blocks_of_hits = []
         for part in blocks(len(queries), max(1, SCORES_PER_BLOCK // count)):
             scores = np.zeros((part.stop - part.start, count), np.float32)
@@ -132,7 +140,7 @@ class BM25:
                 if known:
                     scores[row] = index.get_scores(known)
             scores[scores <= 0] = -np.inf  # a passage that shares no word with the query is not a hit
-            blocks_of_hits.append(best_rows(scores, k))
+            blocks_of_hits.append(best_rows(scores if count == len(unique.first) else scores[:, unique.first], k))
         stopwatch.lap("search")
         words_counted = f"lower-cased words of title and text, without {len(STOP_WORDS)} function words"
         return Ranking(

@@ -62,16 +62,16 @@ def test_models_and_baselines_are_reported_in_all_files(
         "results.md",
         "runs/BM25.trec",
         "runs/MiniLM-+-BM25-blended.trec",
-        "runs/MiniLM-+-BM25.trec",
+        "runs/MiniLM-+-BM25-by-rank.trec",
         "runs/MiniLM.trec",
         "runs/qrels.trec",
         "runs/random-+-BM25-blended.trec",
-        "runs/random-+-BM25.trec",
+        "runs/random-+-BM25-by-rank.trec",
         "runs/random.trec",
     ]
     record = json.loads((out / "results.json").read_text())
     names = [result["name"] for result in record["results"]]
-    fused = [f"{name} + BM25{how}" for name in ("MiniLM", "random") for how in ("", ", blended")]
+    fused = [f"{name} + BM25{how}" for name in ("MiniLM", "random") for how in (", by rank", ", blended")]
     assert names == ["BM25", "MiniLM", "random", *fused]
     assert record["results"][1]["measures"]["hit@5"] == 1
     assert "Worst queries of random" in shown.stdout
@@ -91,6 +91,10 @@ def test_models_and_baselines_are_reported_in_all_files(
     }
 
 
+#: The model without anything to compare it with.
+ALONE = ("--baseline", "none")
+
+
 def measures(folder: Path) -> dict[str, float]:
     (system,) = json.loads((folder / "results.json").read_text())["results"]
     found: dict[str, float] = system["measures"]
@@ -101,7 +105,9 @@ def measures(folder: Path) -> dict[str, float]:
 def test_dpr_dev_is_compared_by_l2_unless_told_otherwise(tmp_path: Path, pair_directory: Path, similarity: Any) -> None:
     path = write_text(tmp_path / "dev.json", json.dumps(dpr_records(12, hard_negatives=4)))
     options = ["--similarity", similarity] if similarity else []
-    succeed("--data", path, "--model", pair_directory, "--hard-negatives", 4, "--output", tmp_path / "out", *options)
+    succeed(
+        "--data", path, "--model", pair_directory, "--hard-negatives", 4, "--output", tmp_path / "out", *options, *ALONE
+    )
     dense = Dense("pair", DualEncoder.from_pretrained(pair_directory), metric=similarity or "l2")
     expected = evaluate(load_dataset(path, hard_negatives=4), [dense]).results[0].measures
     assert measures(tmp_path / "out") == pytest.approx(expected)
@@ -112,7 +118,7 @@ def test_beir_is_compared_by_the_similarity_of_the_model(tmp_path: Path, pair_di
     more = write_text(tmp_path / "more.jsonl", json_lines([{"_id": "x", "text": "more"}]))
     succeed(
         *("--data", data, "--model", f"both={pair_directory},{pair_directory}", "--limit-passages", 8),
-        *("--distractors", more, "--max-passage-length", 16, "--output", tmp_path / "out"),
+        *("--distractors", more, "--max-passage-length", 16, "--output", tmp_path / "out", *ALONE),
     )
     encoder = DualEncoder.from_pretrained(pair_directory, max_passage_length=16)
     dataset = load_dataset(data, limit_passages=8, distractors=[more])
@@ -147,7 +153,7 @@ def test_without_a_cache_folder_nothing_is_kept(
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("os.getuid", lambda: 54321)  # a user whom the system does not know, as in many containers
     data = write_library(tmp_path / "library")
-    shown = succeed("--data", data, "--model", pair_directory, "--output", tmp_path / "out")
+    shown = succeed("--data", data, "--model", pair_directory, "--output", tmp_path / "out", *ALONE)
     assert "Embeddings are not cached: found neither a home folder nor a cache folder" in shown.stderr
     assert measures(tmp_path / "out")
 
@@ -156,6 +162,7 @@ def test_without_a_cache_folder_nothing_is_kept(
     ("options", "problem"),
     [
         (["--run-files"], "found --run-files without --output"),
+        (["--baseline", "none", "--baseline", "bm25"], "found --baseline none beside others"),
         (["--model", "a", "--model", "a"], "found two models under one name"),
         (["--model", "a", "--model", "b", "--card", "x.md"], "found 2 models with --card"),
         (["--model", "no/such/folder"], "there is no folder no/such/folder"),
@@ -171,14 +178,13 @@ def test_wrong_options_say_what_is_expected(tmp_path: Path, options: list[str], 
 @pytest.mark.parametrize(
     ("option", "value", "choices"),
     [
-        ("--baseline", "tfidf", "'bm25', 'fusion', 'blend'"),
+        ("--baseline", "tfidf", "'bm25', 'fusion', 'blend', 'none'"),
         ("--similarity", "manhattan", "'l2', 'dot', 'cosine'"),
         ("--index", "flat", "'exact', 'hnsw', 'ivf'"),
         ("--protocol", "trec", "'dpr-dev', 'beir', 'answers'"),
         ("--precision", "int8", "'float32', 'bfloat16'"),
         ("--backend", "torch", "'auto', 'native', 'tensorflow', 'numpy'"),
         ("--threads", "0", "'--threads'"),
-        ("--dense-weight", "2", "'--dense-weight'"),
     ],
 )
 def test_a_value_that_is_no_choice_is_a_usage_error_with_the_choices(

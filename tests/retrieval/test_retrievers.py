@@ -64,15 +64,15 @@ def test_retrievers_and_their_fusions_in_one_evaluation(tmp_path: Path, minilm_d
     encoder = DualEncoder.from_pretrained(minilm_directory)
     dataset = load_dataset(write_library(tmp_path))
     retrievers = [BM25(), Dense("MiniLM", encoder), Dense("again", encoder, metric="l2")]
-    evaluation = evaluate(dataset, retrievers, fusion=True, blend_weight=0.5)
+    evaluation = evaluate(dataset, retrievers, fusion=True, blend=True)
     assert [(result.name, result.kind) for result in evaluation.results] == [
         ("BM25", "bm25"),
         ("MiniLM", "dense"),
         ("again", "dense"),
-        ("MiniLM + BM25", "fusion"),
-        ("MiniLM + BM25, blended", "fusion"),
-        ("again + BM25", "fusion"),
-        ("again + BM25, blended", "fusion"),
+        ("MiniLM + BM25, by rank", "fusion"),
+        ("MiniLM + BM25, blended", "blend"),
+        ("again + BM25, by rank", "fusion"),
+        ("again + BM25, blended", "blend"),
     ]
     bm25, minilm, again, fused, blended, *_ = evaluation.results
     assert minilm.measures["hit@5"] == fused.measures["hit@5"] == blended.measures["hit@5"] == 1
@@ -89,7 +89,7 @@ def test_duplicates_follow_each_other_in_every_ranking(tmp_path: Path, minilm_di
     folder = write_beir(tmp_path, corpus, [{"_id": "q", "text": question}], [("q", "d", 1)])
     dataset: Dataset = load_dataset(folder)
     dense = Dense("MiniLM", DualEncoder.from_pretrained(minilm_directory))
-    for result in evaluate(dataset, [BM25(), dense], fusion=True).results:
+    for result in evaluate(dataset, [BM25(), dense], fusion=True, blend=True).results:
         assert result.hits.rows[0, :3].tolist() == [1, 2, 3]
         assert result.first_ranks.tolist() == [3]
 
