@@ -6,31 +6,20 @@ postponed annotations nor `X | None`: hence the older spelling.
 # ruff: noqa: UP006, UP007, UP035, UP045
 
 from collections.abc import Iterable
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
-from dpr_tiny_retriever.errors import MissingExtraError
+from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, DenseRetriever, Document, FilterType
 
-try:
-    from haystack.document_stores.base import BaseDocumentStore  # type: ignore[import-not-found]
-    from haystack.nodes.retriever.dense import DenseRetriever  # type: ignore[import-not-found]
-    from haystack.schema import Document, FilterType  # type: ignore[import-not-found]
-except ImportError as error:
-    installed = "none:"
-    with suppress(PackageNotFoundError):
-        installed = f"haystack-ai {version('haystack-ai')}, which excludes it: uninstall that, then"
-    if installed == "none:" and (error.name or "").split(".")[0] != "haystack":
-        raise  # farm-haystack is installed, but a library that it needs is not
-    raise MissingExtraError(
-        f'TinyDPRRetriever needs farm-haystack 1.26; found {installed} pip install "dpr-tiny-retriever[farm-haystack]"'
-    ) from error
-
+# The line above says what to install where farm-haystack is missing.
+# isort: split
+from dpr_tiny_retriever.adapters.farm_haystack_blend import StoreBlend
 from dpr_tiny_retriever.adapters.farm_haystack_checks import as_passage, check_choices, check_document_store, positive
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.errors import MissingExtraError
 from dpr_tiny_retriever.load_options import DEFAULTS
+from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 from dpr_tiny_retriever.types import Pooling, Vectors
 
 __all__ = ["TinyDPRRetriever"]
@@ -59,7 +48,10 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     use_fast_tokenizers: only True; slow tokenizers do not exist here.
     batch_size: most texts at once; None: as many as their lengths suggest.
     progress_bar: True shows one for long work, False none.
-    scale_score: scores from 0 to 1 instead of the raw similarity.
+    scale_score: scores from 0 to 1 instead of the raw similarity, or of the blend's sum.
+    mode: "dense" ranks by vectors, as DensePassageRetriever does; "blend" by vectors and BM25 together, which ranks
+        better. BM25 then counts, in memory, the words of all documents of the store, and follows what is written,
+        deleted and updated; filters hold in every store.
     model_version, use_auth_token: revision and token of LoadOptions. A saved pipeline holds a token given as
         text; the environment variable HF_TOKEN works without.
     local_files_only, pooling, normalize, backend, threads, precision: as in LoadOptions.
@@ -94,9 +86,10 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         precision: str = DEFAULTS["precision"],
         backend: str = DEFAULTS["backend"],
         threads: Optional[int] = DEFAULTS["threads"],
+        mode: str = "dense",
     ) -> None:
         super().__init__()
-        check_choices(model, query_embedding_model, passage_embedding_model, use_fast_tokenizers, title_field)
+        check_choices(model, query_embedding_model, passage_embedding_model, use_fast_tokenizers, title_field, mode)
         self.document_store = document_store
         self.top_k = positive("top_k", top_k)
         self.title_field = title_field
@@ -105,6 +98,8 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         self.progress_bar = progress_bar
         self.scale_score = scale_score
         self.use_gpu = use_gpu
+        self.mode = mode
+        self._blend = StoreBlend()
         self._run_options: Dict[str, Any] = {"backend": backend, "threads": threads, "precision": precision}
         self._run_options["device"] = None if use_gpu else _CPU
         self.encoder = DualEncoder.from_pretrained(
@@ -142,10 +137,12 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         """Return the top_k documents for a query, nearest first, each with its score.
 
         None is the constructor's value, or the document store's own index. The document store handles filters and
-        headers: FAISSDocumentStore ignores filters with a warning, and refuses headers.
+        headers: FAISSDocumentStore ignores filters with a warning, unless they are for a blend, and refuses headers.
         """
         store, options = self._search_options(document_store, top_k, index, scale_score)
         vector = self.embed_queries([query])[0]
+        if self.mode == "blend":
+            return self._blend.search(store, [query], [vector], filters, headers, **self._blend_options, **options)[0]
         documents: List[Document] = store.query_by_embedding(vector, filters=filters, headers=headers, **options)
         return documents
 
@@ -163,6 +160,8 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         """Return for each query what retrieve() returns; filters is one for all, or a list of one per query."""
         store, options = self._search_options(document_store, top_k, index, scale_score)
         vectors = list(self.embed_queries(queries, batch_size))
+        if self.mode == "blend":
+            return self._blend.search(store, queries, vectors, filters, headers, **self._blend_options, **options)
         documents: List[List[Document]] = store.query_by_embedding_batch(
             vectors, filters=filters, headers=headers, **options
         )
@@ -183,6 +182,7 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
             raise TypeError(f"documents is a {type(documents).__name__}; expected a list of Documents")
         title_field = self.title_field if self.embed_title else None
         passages = [as_passage(document, position, title_field) for position, document in enumerate(documents)]
+        self._blend.mark_changed()  # a store that updates its vectors may hold other texts than before
         return self.encoder.encode_passages(passages, batch_size=self.batch_size, show_progress=self._show_progress)
 
     def train(
@@ -275,6 +275,11 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     @property
     def _show_progress(self) -> Optional[bool]:
         return None if self.progress_bar else False
+
+    @property
+    def _blend_options(self) -> Dict[str, Any]:
+        cosine = scores_are_cosines(self.encoder.similarity, normalize=self.encoder.normalize)
+        return {"cosine": cosine, "title_field": self.title_field if self.embed_title else None}
 
     def _search_options(
         self,

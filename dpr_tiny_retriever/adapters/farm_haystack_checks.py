@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from haystack.document_stores.base import BaseDocumentStore  # type: ignore[import-not-found]
-from haystack.schema import Document  # type: ignore[import-not-found]
-
+from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, Document
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.passage import Passage
 
@@ -19,7 +17,12 @@ _SIMILARITIES = {
 
 
 def check_choices(
-    model: object, query_model: object, passage_model: object, use_fast_tokenizers: bool, title_field: object
+    model: object,
+    query_model: object,
+    passage_model: object,
+    use_fast_tokenizers: bool,
+    title_field: object,
+    mode: object,
 ) -> None:
     """Raise for constructor arguments that do not go together or do not exist here."""
     named = (query_model is not None, passage_model is not None)
@@ -32,6 +35,8 @@ def check_choices(
         raise ValueError("found use_fast_tokenizers=False, but only fast tokenizers exist here; leave it out")
     if not isinstance(title_field, str):
         raise TypeError(f"title_field is {title_field!r}; expected str, or embed_title=False")
+    if mode not in ("dense", "blend"):
+        raise ValueError(f"mode is {mode!r}; expected 'dense' or 'blend'")
 
 
 def as_passage(document: Document, position: int, title_field: str | None) -> Passage:

@@ -1,5 +1,7 @@
 """Filters, one for all queries or one for each, in a document store that supports them."""
 
+from pathlib import Path
+
 import pytest
 from haystack import Document
 from haystack.errors import HaystackError
@@ -59,3 +61,11 @@ def test_each_query_may_have_its_own_filter(store: QdrantDocumentStore, minilm: 
 def test_a_list_of_filters_must_be_as_long_as_the_queries(store: QdrantDocumentStore, minilm: TinyDPRRetriever) -> None:
     with pytest.raises(HaystackError, match="Number of filters does not match"):
         minilm.retrieve_batch(QUESTIONS, filters=[None], document_store=store)
+
+
+def test_filters_of_the_store_limit_a_blend(store: QdrantDocumentStore, minilm_directory: Path) -> None:
+    blending = TinyDPRRetriever(store, minilm_directory, mode="blend", progress_bar=False)
+    found = blending.retrieve("Which bread, cheese and chocolate are green?", filters={"place": {"$lt": 2}})
+    assert {document.meta["name"] for document in found} == {"Lighthouse", "Suspension bridge"}
+    found = blending.retrieve("salmon in a river", filters={"topic": ["food", "animal"]}, top_k=1)
+    assert [document.meta["name"] for document in found] == ["Salmon"]

@@ -1,0 +1,138 @@
+"""The blend over farm-haystack's document stores, most of which have no BM25 of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from dpr_tiny_retriever.adapters.farm_haystack_checks import as_passage
+from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, Document, FilterType
+from dpr_tiny_retriever.passage import Passage
+from dpr_tiny_retriever.retrieval.blended_search import list_length
+from dpr_tiny_retriever.retrieval.bm25_mirror import BM25Mirror
+from dpr_tiny_retriever.types import Vectors
+
+#: By which haystack divides BM25 scores before it scales them to 0 ... 1.
+_SCALE = 8.0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a search looks."""
+
+    store: BaseDocumentStore
+    index: str
+    headers: dict[str, str] | None
+    title_field: str | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What every method of a store takes."""
+        return {"index": self.index, "headers": self.headers}
+
+    def passage(self, document: Document) -> Passage:
+        return as_passage(document, 0, self.title_field)
+
+
+class StoreBlend:
+    """Searches document stores by vectors and words; the words are counted here, in memory, for each store and index.
+
+    A store is read again when its number of documents has changed, when a hit is new or has another text, and after
+    mark_changed. A copy or pickle has counted nothing yet.
+    """
+
+    def __init__(self) -> None:
+        self._mirrors: WeakKeyDictionary[BaseDocumentStore, dict[str, BM25Mirror]] = WeakKeyDictionary()
+        self._in_step: set[BM25Mirror] = set()
+
+    def __reduce__(self) -> tuple[type[StoreBlend], tuple[()]]:
+        return StoreBlend, ()
+
+    def mark_changed(self) -> None:
+        """Read every store again before it is next searched."""
+        self._in_step.clear()
+
+    def search(
+        self,
+        store: BaseDocumentStore,
+        questions: Sequence[str],
+        vectors: Sequence[Vectors],
+        filters: FilterType | list[FilterType | None] | None,
+        headers: dict[str, str] | None,
+        *,
+        cosine: bool,
+        title_field: str | None,
+        top_k: int,
+        index: str,
+        scale_score: bool,
+    ) -> list[list[Document]]:
+        """For each question the top_k best documents with their blended scores.
+
+        filters: one for all questions, or a list of one for each. They hold for every hit, also in stores that ignore
+        them when they search by vector, as FAISSDocumentStore does, with a warning.
+        cosine: whether vectors are compared by cosine. scale_score: scores from 0 to 1.
+        """
+        each = filters if isinstance(filters, list) else [filters] * len(questions)
+        if len(each) != len(questions):
+            raise ValueError(f"found {len(each)} filters for {len(questions)} queries; expected one for each, or one")
+        place = _Place(store, index, headers, title_field)
+        found = []
+        for question, vector, where in zip(questions, vectors, each, strict=True):
+            documents = self._search(place, question, vector, where, cosine, top_k)
+            for document in documents:
+                document.score = 1 / (1 + math.exp(-document.score / _SCALE)) if scale_score else document.score
+            found.append(documents)
+        return found
+
+    def _search(
+        self, place: _Place, question: str, vector: Vectors, filters: FilterType | None, cosine: bool, top_k: int
+    ) -> list[Document]:
+        store, options = place.store, place.options
+        found = store.query_by_embedding(
+            vector, filters=filters, top_k=list_length(top_k), return_embedding=True, scale_score=False, **options
+        )
+        mirror = self._mirror(place, found)
+        by_id = {document.id: document for document in found}
+        allowed = None
+        if filters:
+            allowed = {document.id for document in store.get_all_documents_generator(filters=filters, **options)}
+            by_id = {id: document for id, document in by_id.items() if id in allowed}
+        hits = mirror.search(question, _similarities(vector, by_id, cosine), top_k, cosine=cosine, among=allowed)
+        missing = [hit.id for hit in hits if hit.id not in by_id]
+        if missing:
+            by_id.update((document.id, document) for document in store.get_documents_by_id(missing, **options))
+        documents = []
+        for hit in hits:
+            document = by_id.get(hit.id)
+            if document is not None:  # None: deleted since the store was read
+                document.score = hit.score
+                document.embedding = document.embedding if store.return_embedding else None
+                documents.append(document)
+        return documents
+
+    def _mirror(self, place: _Place, found: Iterable[Document]) -> BM25Mirror:
+        """The words of a store's index, as it is now."""
+        store, options = place.store, place.options
+        mirror = self._mirrors.setdefault(store, {}).setdefault(place.index, BM25Mirror())
+        is_in_step = mirror in self._in_step and len(mirror) == store.get_document_count(**options)
+        if not is_in_step or not all(mirror.holds(document.id, place.passage(document)) for document in found):
+            documents = store.get_all_documents_generator(return_embedding=False, **options)
+            mirror.synchronize({document.id: place.passage(document) for document in documents})
+            self._in_step.add(mirror)
+        return mirror
+
+
+def _similarities(vector: Vectors, documents: Mapping[str, Document], cosine: bool) -> dict[str, float]:
+    """The cosine or dot product of each document's vector with a question's, whatever the store's score is."""
+    if not documents:
+        return {}
+    vectors = np.array([document.embedding for document in documents.values()], np.float32)
+    if cosine:
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
+    return dict(zip(documents, (vectors @ vector).tolist(), strict=True))
