@@ -20,6 +20,7 @@ NEEDS = {
     "langchain": "langchain-core",
     "langchain_legacy": "langchain-community",
     "langchain_modern": "langchain-tests",
+    "mcp": "mcp",
     "parity": "tf-keras",
     "tensorflow": "tensorflow",
     "training": "tensorboard",

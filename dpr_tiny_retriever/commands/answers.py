@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from dpr_tiny_retriever.commands.console import marked, say, visible, write
+from dpr_tiny_retriever.types import SearchMode
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.retrieval.passage_index import FoundPassage
-    from dpr_tiny_retriever.types import SearchMode
 
 #: Characters of a passage that are shown.
 _SHOWN_CHARS = 300

@@ -15,6 +15,7 @@ from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.commands.console import finish_streams, note, prepare_streams, say
 from dpr_tiny_retriever.commands.evaluate import evaluate
 from dpr_tiny_retriever.commands.info import info, install_hint
+from dpr_tiny_retriever.commands.mcp import mcp
 from dpr_tiny_retriever.commands.mine import mine
 from dpr_tiny_retriever.commands.search import demo, search
 from dpr_tiny_retriever.commands.train import train
@@ -26,7 +27,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (search, demo, evaluate, train, mine, info):
+for command in (search, demo, mcp, evaluate, train, mine, info):
     commands.command()(command)
 
 

@@ -151,7 +151,7 @@ class FolderIndex:
             added, deleted = index.synchronize(passages, unchanged=texts.stamps.keys() - changed, stamps=stamps)
             seconds = time.perf_counter() - begin
         if cut := encoder.num_truncated - cut_before:
-            note(f"{counted(cut)} longer than the model reads: cut to {encoder.max_length} tokens")
+            note(f"{_counted(cut)} longer than the model reads: cut to {encoder.max_length} tokens")
         return Update(len(index), added, deleted, seconds)
 
     def _name(self, unreadable: list[Unreadable]) -> None:
@@ -183,8 +183,15 @@ def open_index(
         yield index
 
 
-def counted(passages: int) -> str:
-    """1 passage, 1,000 passages."""
+def update_lines(update: Update, path: Path) -> Iterator[str]:
+    """What to say about an update of the index at a path."""
+    yield f"{_counted(update.passages)} in {path}"
+    if update.added:
+        rate = update.added / update.seconds
+        yield f"{_counted(update.added)} encoded in {update.seconds:.1f} s ({rate:,.0f} a second)"
+
+
+def _counted(passages: int) -> str:
     return f"{passages:,} passage{'' if passages == 1 else 's'}"
 
 

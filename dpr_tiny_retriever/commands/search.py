@@ -15,10 +15,10 @@ from dpr_tiny_retriever.commands.console import note, say
 from dpr_tiny_retriever.commands.folder_index import (
     FolderIndex,
     Texts,
-    counted,
     folder_texts,
     open_index,
     reference_texts,
+    update_lines,
 )
 from dpr_tiny_retriever.commands.options import AllFolders, Backend, Folder, IndexPath, Model, Threads
 from dpr_tiny_retriever.types import SearchMode
@@ -96,11 +96,8 @@ class _Reply:
 def _serve(index: FolderIndex, texts: Texts, questions: Iterable[str], reply: _Reply) -> None:
     """Bring the index up to date, say what there is, and answer."""
     tell = note if reply.as_json else say
-    update = index.bring_up_to_date(texts)
-    tell(f"{counted(update.passages)} in {index.path}")
-    if update.added:
-        rate = update.added / update.seconds
-        tell(f"{counted(update.added)} encoded in {update.seconds:.1f} s ({rate:,.0f} a second)")
+    for line in update_lines(index.bring_up_to_date(texts), index.path):
+        tell(line)
     for question in questions:
         begin = time.perf_counter()
         found = answer(question, reply.mode, index.search(question, reply.top_k, reply.mode))
