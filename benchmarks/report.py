@@ -13,6 +13,7 @@ _TITLES = {
     "backends": "Backends of this package, and another version of it",
     "starts": "From the start of a process to its first vector",
     "memory": "Streams of short passages, each in a fresh process",
+    "index": "The index of passages",
     "adapters": "Time that a framework's adapter adds",
 }
 _HEAD = """| model | what | median | ratio (lowest ... highest) | target | met | |

@@ -22,9 +22,9 @@ from models import LAYERS, REPOSITORY
 from peers import BEFORE, KINDS, PeerError, Peers
 from plot import plot
 from report import markdown
-from sections import adapters, backends, memory, passages, queries, starts
+from sections import adapters, backends, index, memory, passages, queries, starts
 
-SECTIONS = {section.SECTION: section for section in (passages, queries, backends, starts, memory, adapters)}
+SECTIONS = {section.SECTION: section for section in (passages, queries, backends, starts, memory, index, adapters)}
 PEERS = ["bfloat16", "card", "sentence-transformers", "onnxruntime", "farm-haystack"]
 
 # The choices of the options, and the defaults.

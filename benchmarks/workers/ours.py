@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,10 +57,56 @@ class Worker:
         """Return the seconds of each of these questions."""
         return seconds_each(lambda question: self.pair.encode_queries([question]), self.questions[first:last])
 
+    def add(self, path: str) -> float:
+        """Return the seconds for all passages, encoded and written into a new index."""
+        from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
+
+        Path(path).unlink(missing_ok=True)
+        records = self._records(len(self.passages))
+        with PassageIndex.create(path, self.pair) as index:
+            return seconds(lambda: index.add(records, show_progress=False))
+
+    def fill(self, path: str, count: int) -> dict[str, float]:
+        """Write an index of this many passages; returns its bytes, and seconds and memory of a first answer."""
+        from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
+
+        Path(path).unlink(missing_ok=True)
+        with PassageIndex.create(path, self.pair) as index:
+            index.add(self._records(count), show_progress=False)
+        before = _memory()
+        first_answer = seconds(lambda: self._open_and_ask(path))
+        return {
+            "bytes": os.path.getsize(path),
+            "first answer": first_answer,
+            "memory before": before,
+            "memory after": _memory(),
+        }
+
+    def search(self, mode: str, first: int, last: int) -> list[float]:
+        """Return the seconds of each of these questions to the index that was filled."""
+        return seconds_each(lambda question: self.index.search(question, 10, mode=mode), self.questions[first:last])
+
+    def _open_and_ask(self, path: str) -> None:
+        from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
+
+        self.index = PassageIndex.open(path, self.pair)
+        self.index.search(self.questions[0])
+
+    def _records(self, count: int) -> list[Any]:
+        """Passages as an index takes them: the same ones again and again, where there are fewer."""
+        from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
+
+        return [IndexedPassage(str(n), *self.passages[n % len(self.passages)]) for n in range(count)]
+
     def lengths(self) -> list[int]:
         """Return the number of tokens of each passage, truncated to the model's length."""
         encoder = self.pair.passage_encoder
         return encoder.tokenizer.tokenize(self.passages, encoder.max_length).lengths.tolist()
+
+
+def _memory() -> int:
+    """Return the bytes of memory that the process holds, where Linux tells it."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _versions(*names: str) -> dict[str, str]:
