@@ -13,7 +13,17 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
-from dpr_tiny_retriever import CheckpointError, DualEncoder, Encoder, MissingExtraError, ModelNotFoundError, Passage
+from dpr_tiny_retriever import (
+    CheckpointError,
+    DualEncoder,
+    Encoder,
+    IndexedPassage,
+    MissingExtraError,
+    ModelNotFoundError,
+    Passage,
+    PassageIndex,
+    UnusableIndexError,
+)
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 from dpr_tiny_retriever.load_options import LoadOptions
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
@@ -60,6 +70,19 @@ assert_type(encoder.max_length, int)
 assert_type(encoder.with_max_length(64), Encoder)
 DualEncoder(encoder, encoder)
 
+with PassageIndex("notes.sqlite", pair) as index:
+    index.add([IndexedPassage("1", "title", "text", "notes.md", {"year": 2020, "tags": ["a"]})])
+    index.update(iter([IndexedPassage("1", "", "text")]), show_progress=False)
+    assert_type(index.delete(["1"]), int)
+    assert_type(index.ids(), list[str])
+    assert_type(index.get("1"), IndexedPassage | None)
+    found = index.search("a query", 5, mode="bm25", where={"year": [2020, 2021], "source": "notes.md", "draft": None})
+    assert_type(found[0].passage, IndexedPassage)
+    assert_type(found[0].words, list[str])
+    assert_type(found[0].placement.bm25_rank, int | None)
+assert_type(PassageIndex.create(Path("notes.sqlite"), pair), PassageIndex)
+assert_type(PassageIndex.open("notes.sqlite", pair, model_name="mine"), PassageIndex)
+
 embeddings = TinyDPREmbeddings()
 embeddings = TinyDPREmbeddings("pair", title_separator=" | ", batch_size=8, show_progress=False)
 embeddings = TinyDPREmbeddings(Path("pair"), backend="native", threads=2, precision="float32", device=None)
@@ -76,7 +99,7 @@ document_embedder = TinyDPRDocumentEmbedder(Path("pair"), "name", backend="tenso
 assert_type(document_embedder.embedding_dim, int)
 assert_type(document_embedder.run([haystack.Document(content="text")]), dict[str, list[haystack.Document]])
 
-errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, MissingExtraError)
+errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, MissingExtraError, UnusableIndexError)
 
 # What must not pass: an ignored error that does not occur is itself an error.
 DualEncoder.from_pretrained("pair", pooling="max")  # type: ignore[arg-type]
@@ -88,6 +111,8 @@ Encoder.from_pretrained("pair", side="document")  # type: ignore[arg-type]
 pair.encode_queries([b"bytes"])  # type: ignore[list-item]
 pair.encode_queries([("title", "text")])  # type: ignore[list-item]
 pair.encode_passages([1])  # type: ignore[list-item]
+index.search("a query", mode="sparse")  # type: ignore[arg-type]
+index.search("a query", where={"year": {"from": 2020}})  # type: ignore[dict-item]
 TinyDPREmbeddings("pair", backend="torch")  # type: ignore[arg-type]
 TinyDPREmbeddings("pair", encode_kwargs={})  # type: ignore[call-arg]
 TinyDPRTextEmbedder("pair", threads="2")  # type: ignore[arg-type]

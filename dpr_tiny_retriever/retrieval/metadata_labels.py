@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, TypeAlias
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 #: Metadata key -> the value that a passage must have, or several of which it must have one.
-Where: TypeAlias = "Mapping[str, Scalar | Iterable[Scalar]]"
+Where: TypeAlias = "Mapping[str, Scalar | Sequence[Scalar] | Set[Scalar]]"
 
 _SCALARS = (str, int, float, bool, type(None))
 _KINDS = "a text, a number, True, False or None"

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.data.passage_store import blocks
 from dpr_tiny_retriever.passage import as_queries
 from dpr_tiny_retriever.progress import progress_bar
+from dpr_tiny_retriever.retrieval.blended_search import list_length
 from dpr_tiny_retriever.retrieval.bm25_words import bm25_words, matched_words
-from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH, Placement, RankedList, blend, explain
+from dpr_tiny_retriever.retrieval.fusion import Placement, RankedList, blend, explain
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage, IndexFile
 from dpr_tiny_retriever.retrieval.metadata_labels import Where, allowed_labels
 from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows, scores_are_cosines
@@ -189,7 +190,7 @@ class PassageIndex:
         """
         allowed = [] if where is None else allowed_labels(where)
         _check_search(question, top_k, mode)
-        depth = max(LIST_LENGTH, top_k)
+        depth = list_length(top_k)
         query = None if mode == "bm25" else self._comparable(self.encoder.encode_queries([question]))[0]
         dense = sparse = RankedList([], [])
         with self._file.transaction():

@@ -29,10 +29,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_the_face_is_complete() -> None:
-    names = ["CheckpointError", "DualEncoder", "Encoder", "MissingExtraError", "ModelNotFoundError", "Passage"]
-    names.append("__version__")
+    names = ["CheckpointError", "DualEncoder", "Encoder", "IndexedPassage", "MissingExtraError", "ModelNotFoundError"]
+    names += ["Passage", "PassageIndex", "UnusableIndexError", "__version__"]
     assert sorted(dpr_tiny_retriever.__all__) == names
-    assert {*names, "__version__"} <= set(dir(dpr_tiny_retriever))
+    assert set(names) <= set(dir(dpr_tiny_retriever))
     assert all(getattr(dpr_tiny_retriever, name).__doc__ for name in names)
 
 
@@ -45,6 +45,7 @@ def test_errors_are_of_the_kinds_that_callers_catch() -> None:
     assert issubclass(dpr_tiny_retriever.CheckpointError, ValueError)
     assert issubclass(dpr_tiny_retriever.ModelNotFoundError, FileNotFoundError)
     assert issubclass(dpr_tiny_retriever.MissingExtraError, ImportError)
+    assert issubclass(dpr_tiny_retriever.UnusableIndexError, ValueError)
 
 
 def test_importing_the_package_imports_a_handful_of_its_own_modules() -> None:

@@ -21,7 +21,7 @@ NEEDS = {
     "haystack-ai": "haystack-ai",
     "LangChain": "langchain-core",
     "farm-haystack": "farm-haystack",
-    "The index of `dpr-tiny search`": "numpy",
+    "An index without any framework": "numpy",
 }
 
 
