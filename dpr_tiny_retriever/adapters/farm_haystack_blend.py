@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -74,7 +74,7 @@ class StoreBlend:
         """For each question the top_k best documents with their blended scores.
 
         filters: one for all questions, or a list of one for each. They hold for every hit, also in stores that ignore
-        them when they search by vector, as FAISSDocumentStore does, with a warning.
+        them when they search by vector, as FAISSDocumentStore does.
         cosine: whether vectors are compared by cosine. scale_score: scores from 0 to 1.
         """
         each = filters if isinstance(filters, list) else [filters] * len(questions)
@@ -92,17 +92,17 @@ class StoreBlend:
     def _search(
         self, place: _Place, question: str, vector: Vectors, filters: FilterType | None, cosine: bool, top_k: int
     ) -> list[Document]:
-        store, options = place.store, place.options
-        found = store.query_by_embedding(
-            vector, filters=filters, top_k=list_length(top_k), return_embedding=True, scale_score=False, **options
-        )
-        mirror = self._mirror(place, found)
-        by_id = {document.id: document for document in found}
+        store, options, depth = place.store, place.options, list_length(top_k)
         allowed = None
-        if filters:
-            allowed = {document.id for document in store.get_all_documents_generator(filters=filters, **options)}
-            by_id = {id: document for id, document in by_id.items() if id in allowed}
-        hits = mirror.search(question, _similarities(vector, by_id, cosine), top_k, cosine=cosine, among=allowed)
+        if filters:  # some stores ignore filters when they search by vector, so the documents are compared here
+            listed = store.get_all_documents_generator(filters=filters, return_embedding=True, **options)
+            by_id = allowed = {document.id: document for document in listed}
+        else:
+            nearest = store.query_by_embedding(vector, top_k=depth, return_embedding=True, scale_score=False, **options)
+            by_id = {document.id: document for document in nearest}
+        dense = _nearest(vector, by_id.values(), depth, cosine)
+        mirror = self._mirror(place, [by_id[id] for id in dense])
+        hits = mirror.search(question, dense, top_k, cosine=cosine, among=allowed)
         missing = [hit.id for hit in hits if hit.id not in by_id]
         if missing:
             by_id.update((document.id, document) for document in store.get_documents_by_id(missing, **options))
@@ -127,12 +127,15 @@ class StoreBlend:
         return mirror
 
 
-def _similarities(vector: Vectors, documents: Mapping[str, Document], cosine: bool) -> dict[str, float]:
-    """The cosine or dot product of each document's vector with a question's, whatever the store's score is."""
-    if not documents:
+def _nearest(vector: Vectors, documents: Iterable[Document], k: int, cosine: bool) -> dict[str, float]:
+    """The k documents nearest to a question by cosine or dot product, whatever the store's scores are."""
+    embedded = [document for document in documents if document.embedding is not None]
+    if not embedded:
         return {}
-    vectors = np.array([document.embedding for document in documents.values()], np.float32)
+    vectors = np.array([document.embedding for document in embedded], np.float32)
     if cosine:
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
-    return dict(zip(documents, (vectors @ vector).tolist(), strict=True))
+    scores = (vectors @ vector).tolist()
+    best = sorted(range(len(scores)), key=lambda row: -scores[row])[:k]
+    return {embedded[row].id: scores[row] for row in best}
