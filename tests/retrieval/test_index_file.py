@@ -220,6 +220,49 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_reported(
         assert changes == Changes(added=5, deleted=0), "what was stored is not encoded again"
 
 
+#: Replaces passages 0 to 29 round after round, then deletes ten of them.
+REPLACER = """
+import sys
+from dpr_tiny_retriever import DualEncoder, IndexedPassage, PassageIndex
+
+index = PassageIndex(sys.argv[2], DualEncoder.from_pretrained(sys.argv[1]))
+for round in range(10_000):
+    index.update([IndexedPassage(str(n), "", f"text in round{round}", "", {"round": round}) for n in range(30)])
+    index.delete(str(n) for n in range(10))
+    print(round, flush=True)
+"""
+
+
+@pytest.mark.parametrize("milliseconds", [5, 60])
+def test_a_kill_leaves_passages_vectors_words_and_labels_that_agree(
+    path: Path, pair: DualEncoder, pair_directory: Path, milliseconds: int
+) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", REPLACER, str(pair_directory), str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    reported = [int(writer.stdout.readline())]
+    threading.Event().wait(milliseconds / 1000)
+    os.kill(writer.pid, signal.SIGKILL)
+    reported += [int(line) for line in writer.stdout]
+    assert writer.wait() == -signal.SIGKILL
+    writer.stdout.close()
+    with PassageIndex(path, pair) as index:
+        held = {id: index.get(id) for id in index.ids()}
+        [round] = {passage.metadata["round"] for passage in held.values() if passage is not None}
+        assert round >= reported[-1]
+        assert held.keys() in ({str(n) for n in range(30)}, {str(n) for n in range(10, 30)})
+        for question, mode, where in (
+            ("text", "dense", None),
+            ("text", "bm25", None),
+            (f"round{round}", "bm25", None),
+            ("text", "bm25", {"round": round}),
+        ):
+            hits = index.search(question, 100, mode=mode, where=where)  # type: ignore[arg-type]
+            assert {hit.passage.id: hit.passage for hit in hits} == held, (question, mode, where)
+        assert index.search(f"round{round - 1}", mode="bm25") == []
+
+
 def test_a_kill_while_the_file_is_being_made_leaves_one_that_can_be_used(
     path: Path, pair: DualEncoder, pair_directory: Path
 ) -> None:

@@ -76,20 +76,23 @@ def test_create_begins_an_index_and_open_needs_one(path: Path, pair: DualEncoder
 # Modes
 
 
-def test_a_blend_is_made_of_the_best_by_vector_and_by_words(path: Path, encoder: DualEncoder) -> None:
+@pytest.mark.parametrize(("model", "cosine"), [("encoder", True), ("pair", False)])
+def test_a_blend_is_made_of_the_best_by_vector_and_by_words(
+    path: Path, model: str, cosine: bool, request: pytest.FixtureRequest
+) -> None:
+    """The pair's vectors have any length, and are compared by the dot product."""
     question = "How long does the dough rest, and when does the tide turn?"
-    with PassageIndex(path, encoder) as index:
+    with PassageIndex(path, request.getfixturevalue(model)) as index:
         index.add([DOUGH, ROSES, TIDE, *numbered(0, 150)])
         dense = index.search(question, LIST_LENGTH, mode="dense")
         sparse = index.search(question, LIST_LENGTH, mode="bm25")
         hits = index.search(question, 5)
-        order = index.ids()
+        number = {id: position for position, id in enumerate(index.ids())}
     assert {hit.passage.id for hit in sparse} == {"d", "t"}
-    number = {id: position for position, id in enumerate(order)}
     lists = [
         RankedList([number[hit.passage.id] for hit in found], [hit.score for hit in found]) for found in (dense, sparse)
     ]
-    expected = blend(*lists, 5, depth=LIST_LENGTH, cosine=True)
+    expected = blend(*lists, 5, depth=LIST_LENGTH, cosine=cosine)
     assert [number[hit.passage.id] for hit in hits] == list(expected.ids)
     assert [hit.score for hit in hits] == list(expected.scores)
 
