@@ -37,7 +37,7 @@ FLOORS = [
     {"model"},
     {"text"},
     {"load_options"},
-    {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress", "threads"},
+    {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress", "threads", "visible_text"},
     {"types", "errors", "_version"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

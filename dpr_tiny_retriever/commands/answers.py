@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from dpr_tiny_retriever.commands.console import marked, say, visible, write
+from dpr_tiny_retriever.commands.console import marked, say, write
 from dpr_tiny_retriever.types import SearchMode
+from dpr_tiny_retriever.visible_text import visible
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.retrieval.passage_index import FoundPassage

@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 import typer
 
-#: Control characters, line and paragraph separators, and marks that reorder what follows them.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+from dpr_tiny_retriever.visible_text import visible
+
 _WORD = re.compile(r"\w+")
 
 
@@ -62,15 +62,6 @@ def note(message: str, *, error: bool = False) -> None:
     """Write a line to standard error; an error in red on a terminal, unless NO_COLOR is set."""
     styled = error and not os.environ.get("NO_COLOR")
     typer.echo(typer.style(visible(message), fg=typer.colors.RED) if styled else visible(message), err=True)
-
-
-def visible(text: str) -> str:
-    """Text of files and names as it can be shown: what would steer a terminal is written as an escape.
-
-    So are bytes of names that are not UTF-8, which Python holds as lone surrogates.
-    """
-    shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-    return shown.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _bold(shown: str) -> str:

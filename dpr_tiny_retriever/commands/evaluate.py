@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from dpr_tiny_retriever.cache_folders import user_cache
 from dpr_tiny_retriever.commands import evaluate_options as options
+from dpr_tiny_retriever.commands.console import note
 from dpr_tiny_retriever.commands.evaluate_options import Baseline
 from dpr_tiny_retriever.commands.options import Backend, Threads
 from dpr_tiny_retriever.load_options import LoadOptions
@@ -130,7 +129,7 @@ def _embedding_cache(folder: Path | None, *, no_cache: bool) -> EmbeddingCache:
     try:
         return EmbeddingCache(folder or user_cache("embeddings"))
     except FileNotFoundError as error:  # the user has no cache folder
-        typer.echo(f"Embeddings are not cached: {error}", err=True)
+        note(f"Embeddings are not cached: {error}")
         return EmbeddingCache(None)
 
 
@@ -150,4 +149,4 @@ def _write(
         [result] = [result for result in evaluation.results if result.name == model]
         written.append(write_card(evaluation, result, card))
     if written:
-        typer.echo(f"Written: {', '.join(map(str, written))}", err=True)
+        note(f"Written: {', '.join(map(str, written))}")

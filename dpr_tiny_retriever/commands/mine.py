@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dpr_tiny_retriever.commands.console import say
 from dpr_tiny_retriever.types import BackendName
 
 
@@ -52,4 +53,4 @@ def mine(
         pair = DualEncoder.from_pretrained(name, backend=backend, threads=threads)
         mined = mine_dense(examples, passages, pair, mining)
     written = write_examples(output, mined)
-    typer.echo(f"{output}: {written} questions, {skipped.count} records skipped")
+    say(f"{output}: {written} questions, {skipped.count} records skipped")

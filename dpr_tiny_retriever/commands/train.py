@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpr_tiny_retriever.commands.console import say
 from dpr_tiny_retriever.types import BackendName
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def train(
         distillation=distillation_from(teacher, output, backend, threads),
         options=options,
     )
-    typer.echo(f"{output}: {run.steps} steps, {run.skipped.count} records skipped")
+    say(f"{output}: {run.steps} steps, {run.skipped.count} records skipped")
 
 
 def _stages(

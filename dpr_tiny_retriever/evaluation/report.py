@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.evaluation.failures import worst_queries
 from dpr_tiny_retriever.evaluation.run import Evaluation, Result
+from dpr_tiny_retriever.visible_text import visible
 
 
 def print_report(evaluation: Evaluation, console: Console, *, failures: int = 0) -> None:
     """Print the figures in percent, the notes, and up to this many failures of each retriever."""
     dataset = evaluation.dataset
-    # Names and texts come from files: they are printed as they are, without rich's markup.
-    print_line = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+    def print_line(line: str, style: str | None = None) -> None:
+        # Names and texts come from files: neither rich's markup nor the terminal's control characters count in them.
+        console.print(visible(line), style=style, highlight=False, markup=False, soft_wrap=True)
+
     size = f"{len(dataset.queries):,} queries, {len(dataset.corpus):,} passages"
     print_line(f"{dataset.name}: {size}, {dataset.protocol}", style="bold")
     console.print(_table(evaluation))
@@ -95,7 +99,7 @@ def _table(evaluation: Evaluation) -> Table:
     table = Table()
     table.add_column("percent")
     for result in evaluation.results:
-        table.add_column(result.name, justify="right", overflow="fold")
+        table.add_column(escape(visible(result.name)), justify="right", overflow="fold")
     for name in evaluation.results[0].measures:
         if name.startswith("recall@") and _has_one_relevant_each(evaluation):
             continue  # it equals hit@k

@@ -8,6 +8,7 @@ import json
 import resource
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,15 @@ def test_failures_are_listed_worst_first_with_what_was_found_instead(evaluation:
     assert "q3  How many strings does a violin have?  (not among the first 3)" in text
     assert "q1  Why does sourdough bread taste sour?  (rank 3)" in text
     assert "1. found  Printing press: The printing press" in text
+
+
+def test_control_characters_and_markup_of_files_are_shown_as_they_are_written(evaluation: Evaluation) -> None:
+    evaluation.dataset.queries[3] = "violin\x1b[2J [red]strings[/red]"
+    evaluation.results[1] = replace(evaluation.results[1], name="runs/[last]")
+    text = printed(evaluation, failures=1)
+    assert r"q3  violin\x1b[2J [red]strings[/red]" in text
+    assert "\x1b[2J" not in text
+    assert "runs/[last]" in text.splitlines()[2]
 
 
 def test_failures_of_the_protocol_answers_name_the_answers(tmp_path: Path) -> None:
