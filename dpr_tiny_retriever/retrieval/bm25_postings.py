@@ -1,10 +1,11 @@
 """The words and labels of numbered passages in tables of a SQLite database, and their BM25 scores.
 
-A label is kept as a word is, but does not count: it is what a search can be confined by. No word has its characters.
+A label is what a search can be confined by. It is kept as a word is, but adds nothing to a passage's length. Labels
+begin with a bracket, which no word contains.
 
 Passages are numbered in ascending order, and no number is used twice. 2,048 consecutive numbers form a block; a row of
 the table holds one word's entries in one block, so that an added passage changes rows of the last block only, and a
-question reads one row a word and block.
+question reads one row for each of its words in each block.
 """
 
 from __future__ import annotations

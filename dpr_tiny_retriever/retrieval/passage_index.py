@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 #: Passages encoded and written at once: what an interruption can cost.
 _BATCH = 1024
-#: Floats of the vectors that are multiplied at once: BLAS would share more among threads, which takes twice as long
-#: where other processes are busy, and it rounds rows at the end of a block otherwise than those before them: in blocks
-#: of one size, filled up with zeros, equal vectors have equal scores.
+#: Floats of the vectors that are multiplied at once. BLAS shares larger products among threads, which takes twice as
+#: long where other processes are busy.
 _PRODUCT_SIZE = 1 << 18
+#: BLAS rounds the rows that are left over at the end of a matrix differently. With a multiple of this many rows, filled
+#: up with zeros, none are left over, and equal vectors have equal scores.
+_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class PassageIndex:
         self.path = Path(path)
         fingerprint = encoder.passage_encoder.fingerprint()
         self._file = IndexFile(self.path, model=model_name, fingerprint=fingerprint, dim=encoder.embedding_dim)
-        self._rows_at_once = max(1, _PRODUCT_SIZE // encoder.embedding_dim)
+        self._rows_at_once = _ROWS * max(1, _PRODUCT_SIZE // (_ROWS * encoder.embedding_dim))
         self._cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
         self._read_at = -1  # the file's number of changes when the vectors below were read
         self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
@@ -137,6 +139,8 @@ class PassageIndex:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove passages by id; returns how many there were, since an unknown id is passed over."""
+        if isinstance(ids, str):
+            raise TypeError(f"ids is {ids!r}; expected a list of ids (a single one goes into a list of one)")
         with self._file.transaction(write=True):
             return self._file.delete(set(ids))
 
@@ -192,24 +196,23 @@ class PassageIndex:
         _check_search(question, top_k, mode)
         depth = list_length(top_k)
         query = None if mode == "bm25" else self._comparable(self.encoder.encode_queries([question]))[0]
-        dense = sparse = RankedList([], [])
         with self._file.transaction():
             among = self._file.labelled(allowed) if allowed else None
+            dense = sparse = RankedList([], [])
             if query is not None:
-                self._read_vectors()
                 dense = self._nearest(query, depth, among)
             if mode != "dense":
                 sparse = self._file.search_words(bm25_words(question), depth, among=among)
-            best = (
-                blend(dense, sparse, top_k, depth=depth, cosine=self._cosine)
-                if mode == "blend"
-                else (dense if mode == "dense" else sparse)
-            )
+            if mode == "blend":
+                best = blend(dense, sparse, top_k, depth=depth, cosine=self._cosine)
+            else:
+                best = dense if mode == "dense" else sparse
             numbers = np.asarray(best.ids, np.int64)[:top_k].tolist()
             passages = [self._file.passage(number) for number in numbers]
+        scores = np.asarray(best.scores)[:top_k].tolist()
         return [
-            FoundPassage(passage, float(score), placement, matched_words(question, (passage.title, passage.text)))
-            for passage, score, placement in zip(passages, best.scores, explain(numbers, dense, sparse), strict=False)
+            FoundPassage(passage, score, placement, matched_words(question, (passage.title, passage.text)))
+            for passage, score, placement in zip(passages, scores, explain(numbers, dense, sparse), strict=True)
         ]
 
     def _store(
@@ -235,6 +238,7 @@ class PassageIndex:
 
     def _nearest(self, query: Vectors, k: int, among: NDArray[np.int64] | None) -> RankedList:
         """The numbers of the k nearest passages, of those among these numbers; None is all."""
+        self._read_vectors()
         numbers, scores = self._numbers, np.empty(len(self._vectors), np.float32)
         for rows in blocks(len(scores), self._rows_at_once):
             np.dot(self._vectors[rows], query, out=scores[rows])
