@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from types import TracebackType
 
 import numpy as np
@@ -14,6 +15,7 @@ from dpr_tiny_retriever.retrieval.bm25_postings import POSTINGS_TABLES, Postings
 from dpr_tiny_retriever.retrieval.bm25_words import bm25_words
 from dpr_tiny_retriever.retrieval.fusion import RankedList
 from dpr_tiny_retriever.retrieval.sqlite_file import MEMORY, SqliteFile
+from dpr_tiny_retriever.types import Array
 
 #: Raised whenever the tables or what stands in them change: an older file is refused, not misread.
 FORMAT_VERSION = 1
@@ -59,8 +61,7 @@ class BM25Index:
 
     def __len__(self) -> int:
         with self._file.transaction():
-            [(count,)] = self._file.connection.execute("SELECT COUNT(*) FROM passages")
-        return int(count)
+            return self._count()
 
     def ids(self) -> list[str]:
         """The ids of all passages, in the order in which they were added."""
@@ -101,17 +102,27 @@ class BM25Index:
         [checked] = as_queries([question])
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
-        chosen = None if among is None else _checked_ids(among)
+        words, chosen = bm25_words(checked), None if among is None else set(_checked_ids(among))
         with self._file.transaction():
-            numbers, scores = self._postings.search(
-                bm25_words(checked),
-                k,
-                changes=self._file.changes(),
-                among=None if chosen is None else self._numbers(chosen),
-            )
-            query = "SELECT id FROM passages WHERE number = ?"
-            ids = [self._file.connection.execute(query, (number,)).fetchone()[0] for number in numbers.tolist()]
-        return RankedList(ids, scores)
+            if chosen is None or len(chosen) ** 2 <= k * self._count():
+                numbers, scores = self._best(words, k, None if chosen is None else self._numbers(chosen))
+                return RankedList([self._id(number) for number in numbers.tolist()], scores)
+            # To look up many ids takes longer than to go down the whole ranking, of which they are a large part.
+            numbers, scores = self._best(words, self._count(), None)
+            ranked = ((row, self._id(number)) for row, number in enumerate(numbers.tolist()))
+            found = list(islice(((row, id) for row, id in ranked if id in chosen), k))
+        return RankedList([id for _, id in found], scores[[row for row, _ in found]])
+
+    def _best(self, words: Sequence[str], k: int, among: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], Array]:
+        return self._postings.search(words, k, changes=self._file.changes(), among=among)
+
+    def _count(self) -> int:
+        [(count,)] = self._file.connection.execute("SELECT COUNT(*) FROM passages")
+        return int(count)
+
+    def _id(self, number: int) -> str:
+        query = "SELECT id FROM passages WHERE number = ?"
+        return str(self._file.connection.execute(query, (number,)).fetchone()[0])
 
     def _delete(self, ids: Collection[str]) -> int:
         numbers = np.sort(self._numbers(ids))

@@ -85,6 +85,17 @@ def test_a_search_can_be_confined_to_some_ids() -> None:
     assert list(index.search("river", 5, among=[]).ids) == []
 
 
+@pytest.mark.parametrize("size", [2, 7, 8, 40, 60])
+def test_a_search_confined_to_few_or_many_ids_is_the_whole_ranking_without_the_others(size: int) -> None:
+    index = filled(*(f"river {'boat ' * (n % 7)}stone {'mill ' * (n % 5)}" for n in range(60)))
+    everything = index.search("boat mill", 60)
+    chosen = [str(n) for n in range(60) if n * size % 60 < size]
+    assert len(chosen) == size
+    confined = index.search("boat mill", 3, among=chosen)
+    expected = [(id, score) for id, score in zip(everything.ids, everything.scores, strict=True) if id in chosen][:3]
+    assert list(zip(confined.ids, confined.scores, strict=True)) == expected
+
+
 def test_wrong_arguments_are_refused() -> None:
     index = filled("a text")
     with pytest.raises(ValueError, match="found 2 ids and 1 passages; expected one id for each"):
