@@ -4,7 +4,8 @@
     python examples/farm_haystack_pipeline.py "Which planet has a day longer than its year?"
 
 The first run writes an index and a pipeline; later runs open them. In a pipeline of yours, replace
-DensePassageRetriever by TinyDPRRetriever and give its document store the embedding_dim of the model.
+DensePassageRetriever by TinyDPRRetriever and give its document store the embedding_dim of the model. With mode="blend"
+it ranks by vectors and BM25 together, though the store has no BM25.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def index(model: str | None, embedding_dim: int, folder: Path) -> None:
         sql_url=f"sqlite:///{folder}/documents.db", embedding_dim=embedding_dim, progress_bar=False
     )
     store.write_documents([Document(content=text, meta={"name": name}) for name, text in PASSAGES.items()])
-    retriever = TinyDPRRetriever(document_store=store, model=model, top_k=2, scale_score=False)
+    retriever = TinyDPRRetriever(document_store=store, model=model, top_k=2, scale_score=False, mode="blend")
     store.update_embeddings(retriever)
     store.save(folder / "documents.faiss")
 

@@ -4,8 +4,9 @@
     python examples/haystack_pipeline.py "How do tardigrades survive in space?"
 
 Each document below has two paragraphs, and each paragraph becomes a passage. Hardly any of them names its subject:
-the title does, and the model reads it beside the text. The first run writes an index and a pipeline; later runs open
-them. Any document store of Haystack that ranks by dot product can take the place of the one in memory.
+the title does, and the model reads it beside the text. Vectors and BM25 rank together, and each answer says why. The
+first run writes an index and a pipeline; later runs open them. Any document store with an embedding retriever can take
+the place of the one in memory; it needs no keyword search of its own.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from haystack.components.writers import DocumentWriter
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever
 
 ARTICLES = {
     "Lighthouse of Alexandria": """
@@ -71,9 +73,8 @@ def index_articles(model: str | None, folder: Path) -> None:
     print(f"indexed {written} passages of {len(documents)} articles")
 
     querying = Pipeline()
-    querying.add_component("embedder", TinyDPRTextEmbedder(model))
-    querying.add_component("retriever", InMemoryEmbeddingRetriever(store, top_k=2))
-    querying.connect("embedder.embedding", "retriever.query_embedding")
+    retriever = TinyDPRBlendRetriever(InMemoryEmbeddingRetriever(store), TinyDPRTextEmbedder(model), top_k=2)
+    querying.add_component("retriever", retriever)
     folder.mkdir(parents=True)
     store.save_to_disk(str(folder / "articles.json"))
     (folder / "query.yaml").write_text(querying.dumps(), encoding="utf-8")
@@ -92,8 +93,11 @@ def main() -> None:
     pipeline = Pipeline.loads((arguments.folder / "query.yaml").read_text(encoding="utf-8"))
     for question in arguments.questions:
         print(f"\n{question}")
-        for document in pipeline.run({"embedder": {"text": question}})["retriever"]["documents"]:
+        output = pipeline.run({"retriever": {"query": question}})["retriever"]
+        for document, why in zip(output["documents"], output["explanations"], strict=True):
             print(f"  {document.score:6.2f}  {document.meta['title']}: {document.content.strip()}")
+            by_words = f"{why['bm25_rank'] or 'none'} by words {why['words']}"
+            print(f"          rank {why['embedding_rank']} by vector, {by_words}")
 
 
 if __name__ == "__main__":

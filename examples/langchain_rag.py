@@ -17,9 +17,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
-from langchain_core.vectorstores import InMemoryVectorStore
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings
 
 SEPARATOR = " | "  # between title and text; the embeddings give both to the passage encoder as a pair
 
@@ -103,15 +102,18 @@ def quoting_model(embeddings: TinyDPREmbeddings) -> Runnable:
 def build_chain(embeddings: TinyDPREmbeddings, chat_model: Runnable) -> Runnable:
     """A chain from a question to a dictionary with question, documents and answer."""
     documents = [Document(page_content=text, metadata={"title": title}) for title, text in PASSAGES.items()]
-    # This store compares by cosine and forgets. For the dot product on disk, with the package langchain-qdrant:
-    # QdrantVectorStore.from_documents(..., path="vectors", collection_name="passages", distance=Distance.DOT)
-    store = InMemoryVectorStore.from_documents(join_titles(documents, title_separator=SEPARATOR), embeddings)
-    retriever = store.as_retriever(search_kwargs={"k": 3})
+    # Vectors and BM25 rank together. The store of vectors is one in memory; for one on disk, with langchain-qdrant:
+    # vectorstore_class=QdrantVectorStore, vectorstore_kwargs={"path": "vectors", "collection_name": "passages"}
+    retriever = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=3)
     return (
         RunnableParallel(question=RunnablePassthrough(), documents=retriever)
-        .assign(context=lambda state: "\n".join(document.page_content for document in state["documents"]))
+        .assign(context=lambda state: "\n".join(with_title(document) for document in state["documents"]))
         .assign(answer=PROMPT | chat_model | StrOutputParser())
     )
+
+
+def with_title(document: Document) -> str:
+    return document.metadata["title"] + SEPARATOR + document.page_content
 
 
 def main() -> None:
@@ -124,7 +126,7 @@ def main() -> None:
     result = build_chain(embeddings, quoting_model(embeddings)).invoke(arguments.question)
     print(result["question"])
     print(result["answer"])
-    for document in split_titles(result["documents"], title_separator=SEPARATOR):
+    for document in result["documents"]:
         print(f"  [{document.metadata['title']}] {document.page_content}")
 
 

@@ -8,8 +8,13 @@ from typing import Literal
 
 import haystack
 import numpy as np
+from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
+from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.utils import Secret
+from langchain_core.documents import Document as LangChainDocument
 from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.vectorstores import InMemoryVectorStore
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
@@ -24,9 +29,12 @@ from dpr_tiny_retriever import (
     PassageIndex,
     UnusableIndexError,
 )
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever as LangChainBlendRetriever
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
 from dpr_tiny_retriever.load_options import LoadOptions
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+from haystack_integrations.components.joiners.dpr_tiny import TinyDPRBlendJoiner
+from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever
 
 pair = DualEncoder.from_pretrained()
 pair = DualEncoder.from_pretrained("nlpconnect-L2", revision="main", token="hf_...", local_files_only=True)
@@ -92,12 +100,28 @@ assert_type(embeddings.encoder, DualEncoder)
 assert_type(embeddings.embed_query("a query"), list[float])
 assert_type(embeddings.embed_documents(["title | text"]), list[list[float]])
 
+documents = [LangChainDocument(page_content="text", metadata={"title": "title"})]
+langchain_retriever = LangChainBlendRetriever(InMemoryVectorStore(embeddings), documents, k=3)
+langchain_retriever = LangChainBlendRetriever.from_documents(
+    documents, embeddings, vectorstore_class=InMemoryVectorStore
+)
+base_retriever: BaseRetriever = langchain_retriever
+assert_type(langchain_retriever.invoke("a query"), list[LangChainDocument])
+assert_type(langchain_retriever.search("a query", 3)[0].placement.bm25_rank, int | None)
+assert_type(langchain_retriever.add_documents(documents), list[str])
+
 text_embedder = TinyDPRTextEmbedder("pair", backend="numpy", threads=1, device="/CPU:0", precision="float32")
 text_embedder = TinyDPRTextEmbedder(token=Secret.from_env_var("HF_TOKEN"), normalize_embeddings=True)
 assert_type(text_embedder.run("a query"), dict[str, list[float]])
 document_embedder = TinyDPRDocumentEmbedder(Path("pair"), "name", backend="tensorflow", threads=None, batch_size=8)
 assert_type(document_embedder.embedding_dim, int)
 assert_type(document_embedder.run([haystack.Document(content="text")]), dict[str, list[haystack.Document]])
+
+joiner = TinyDPRBlendJoiner(10, similarity="cosine", retriever_top_k=100)
+joiner.run([haystack.Document(content="text", score=0.5)], [], top_k=3)
+retriever = TinyDPRBlendRetriever(InMemoryEmbeddingRetriever(InMemoryDocumentStore()), text_embedder, top_k=3)
+retriever.run("a query", filters={"field": "meta.title", "operator": "==", "value": "title"})
+assert_type(retriever.synchronize(), list[haystack.Document])
 
 errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, MissingExtraError, UnusableIndexError)
 

@@ -33,9 +33,10 @@ def test_the_paragraph_that_answers_a_question_comes_first_now_and_in_a_later_pr
     headline, *blocks = printed = capsys.readouterr().out.split("\n\n")
     assert headline == "indexed 12 passages of 6 articles"
     for block, (question, answer) in zip(blocks, ANSWERS.items(), strict=True):
-        printed_question, best, second = block.strip().splitlines()
+        printed_question, best, reason, second, _ = block.strip().splitlines()
         assert printed_question == question
         assert answer in best
+        assert "rank 1 by " in reason
         assert float(best.split()[0]) >= float(second.split()[0])
 
     later = subprocess.run([sys.executable, str(EXAMPLE), *options], capture_output=True, text=True, check=True)
