@@ -54,44 +54,44 @@ def test_one_list_may_be_empty_or_all() -> None:
     assert list(blend(NOTHING, NOTHING, 1, depth=1, cosine=True).ids) == []
 
 
-def test_a_blend_scales_unbounded_scores_from_the_last_to_the_best() -> None:
-    dense, sparse = ranked([3, 1, 0], [-1, -2, -5]), ranked([1, 2], [8, 4])
-    blended = blend(dense, sparse, 4, depth=3, cosine=False, dense_weight=0.6)
-    assert list(blended.ids) == [1, 3, 2, 0]
-    assert list(blended.scores) == pytest.approx([0.6 * 0.75 + 0.4, 0.6, 0.4 / 2, 0])
+def weight(best_cosine: float, margin: float) -> float:
+    return math.exp((best_cosine - 0.65) / 0.15) / (2.5 * margin)
 
 
-def near(cosine: float) -> float:
-    return math.exp((cosine - 0.83) / 0.1)
-
-
-def test_a_blend_counts_cosines_by_how_near_they_are_to_1() -> None:
-    dense = ranked([3, 1], [0.7, 0.6])
-    cut_off = blend(dense, ranked([1, 2], [8, 4]), 4, depth=2, cosine=True, dense_weight=0.5)
+def test_a_blend_adds_cosines_and_bm25_scores_over_their_temperatures() -> None:
+    dense, sparse = ranked([3, 1], [0.7, 0.6]), ranked([1, 2], [8, 4])
+    share = weight(0.7, margin=1)
+    cut_off = blend(dense, sparse, 4, depth=2, cosine=True)
     # Both lists are cut off: passages outside them count like their last ones.
-    assert list(cut_off.ids) == [1, 3, 2]
-    assert list(cut_off.scores) == pytest.approx([0.5 * (8 - 4) / 8, 0.5 * (near(0.7) - near(0.6)), 0])
-    complete = blend(dense, ranked([1], [8]), 4, depth=3, cosine=True, dense_weight=0.5)
-    assert list(complete.ids) == [1, 3]
-    assert list(complete.scores) == pytest.approx([0.5 + 0.5 * near(0.6), 0.5 * near(0.7)])
-    other = blend(dense, NOTHING, 4, depth=3, cosine=True, confident_cosine=0.7, scale=0.05)
-    assert list(other.scores) == pytest.approx([0.4, 0.4 * math.exp(-2)])
+    expected = {3: share * 0.1 / 0.05, 1: 4 / 1.5, 2: 0}
+    assert dict(zip(cut_off.ids, cut_off.scores, strict=True)) == pytest.approx(expected)
+    complete = blend(dense, sparse, 4, depth=3, cosine=True)
+    expected = {3: share * 0.1 / 0.05, 1: 8 / 1.5, 2: 4 / 1.5}
+    assert dict(zip(complete.ids, complete.scores, strict=True)) == pytest.approx(expected)
 
 
-def test_a_blend_counts_bm25_by_the_margin_of_its_best_over_its_fifth() -> None:
-    dense, sparse = ranked([5, 1], [0.8, 0.7]), ranked(range(6), [8, 7, 6, 6, 4, 2])
-    blended = blend(dense, sparse, 6, depth=6, cosine=True, dense_weight=0.5)
-    share = 0.5 * (8 - 4) / 8
-    expected = {
-        5: 0.5 * near(0.8),
-        1: 0.5 * near(0.7) + share * 5 / 8,
-        0: share * 6 / 8,
-        2: share * 4 / 8,
-        3: share * 4 / 8,
-        4: share * 2 / 8,
-    }
-    assert list(blended.ids) == sorted(expected, key=lambda passage: -expected[passage])
-    assert list(blended.scores) == pytest.approx(sorted(expected.values(), reverse=True))
+def test_dense_scores_count_more_where_bm25_tells_its_best_apart_less() -> None:
+    dense, sparse = ranked([9, 8], [0.8, 0.7]), ranked(range(6), [8, 7, 6, 6, 4, 2])
+    [best] = blend(dense, sparse, 1, depth=9, cosine=True).scores
+    assert best == pytest.approx(max(weight(0.8, margin=1 - 4 / 8) * 0.1 / 0.05, 8 / 1.5))
+    flat = blend(dense, ranked(range(6), [8, 8, 8, 8, 8, 2]), 1, depth=9, cosine=True)
+    assert list(flat.ids) == [9]
+    assert list(flat.scores) == pytest.approx([30 * 0.1 / 0.05])
+
+
+def test_dot_products_of_dpr_models_count_as_they_are() -> None:
+    dense, sparse = ranked([1, 2, 3], [80.5, 78.5, 70]), ranked([2], [3])
+    share = 1 / 2.5  # however large the best score is
+    blended = blend(dense, sparse, 3, depth=9, cosine=False)
+    expected = {1: share * 10.5, 2: share * 8.5 + 3 / 1.5, 3: 0}
+    assert dict(zip(blended.ids, blended.scores, strict=True)) == pytest.approx(expected)
+
+
+def test_no_certainty_makes_one_list_count_for_nothing() -> None:
+    sure, unsure = ranked([1, 2], [1.0, 0.9]), ranked([1, 2], [-0.9, -1.0])
+    same = ranked([1, 2, 3, 4, 5], [5, 5, 5, 5, 5])
+    assert list(blend(sure, same, 1, depth=9, cosine=True).scores) == pytest.approx([30 * 0.1 / 0.05 + 5 / 1.5])
+    assert list(blend(unsure, ranked([3], [5]), 2, depth=9, cosine=True).scores) == pytest.approx([5 / 1.5, 2 / 30])
 
 
 @st.composite
@@ -129,8 +129,6 @@ def test_lists_that_are_not_ranked_are_refused() -> None:
         blend(NOTHING, ranked([1, 2], [0.1]), 2, depth=2, cosine=True)
     with pytest.raises(ValueError, match=r"found a BM25 score of -1.0; expected a form of BM25"):
         blend(NOTHING, ranked([1, 2], [1, -1]), 2, depth=2, cosine=True)
-    with pytest.raises(ValueError, match=r"dense_weight is 1.5; expected 0 \(BM25 alone\) to 1"):
-        blend(NOTHING, NOTHING, 4, depth=4, cosine=True, dense_weight=1.5)
 
 
 def test_fusion_and_exact_search_import_no_extra() -> None:
