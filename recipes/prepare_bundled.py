@@ -18,12 +18,12 @@ import gzip
 import itertools
 import json
 import random
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from made_questions import SENTENCE, made_question
 
 #: Sets whose questions were made from their passages, given ones and ours; all others were asked by people.
 _GIVEN_MADE, _MADE = ("ict", "section"), "made"
@@ -48,13 +48,6 @@ _RUNS = {
 }
 _OF = 6
 _MORE, _LESS = 13, 5  # words that a window may have beyond its length, and that may lack behind its first sentence
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"(])")
-_YEAR, _NUMBER = re.compile(r"\d{3,4}"), re.compile(r"[\d,.]*\d[\d,.]*")
-_ASKS = {"year": ("when", "what year"), "number": ("how many", "how much"), "name": ("who", "what", "which", "where")}
-_FUNCTION_WORDS = frozenset(
-    "a an the and or but of in on at by for with to from as is are was were be been its it their his her this that "
-    "these those which also has have had not".split()
-)
 
 
 def main() -> None:
@@ -115,7 +108,7 @@ def _raw(path: Path, which: tuple[int, ...]) -> Iterator[tuple[str, str]]:
 def _made(path: Path, run: Run) -> Iterator[dict[str, Any]]:
     draw = random.Random(0)
     for title, text in _raw(path, run.whole):
-        question = _question(title, text, draw)
+        question = made_question(title, text, draw)
         if question is not None:
             yield {"question": question, "title": title, "text": text, "set": _MADE}
 
@@ -125,14 +118,14 @@ def _of_windows(path: Path, run: Run) -> Iterator[dict[str, Any]]:
     for title, text in itertools.chain.from_iterable(_raw(path, which) for which in run.cut):
         words = draw.choice(run.windows) if len(run.windows) > 1 else run.windows[0]
         window = _window(text, words, draw)
-        for question in dict.fromkeys(_question(title, window, draw) for _ in range(2)):
+        for question in dict.fromkeys(made_question(title, window, draw) for _ in range(2)):
             if question is not None:
                 yield {"question": question, "title": title, "text": window, "set": _MADE}
 
 
 def _window(text: str, length: int, draw: random.Random) -> str:
     """Some sentences of the text, one after the other, of some such length in words."""
-    sentences = _SENTENCE.split(text)
+    sentences = SENTENCE.split(text)
     first = draw.randrange(len(sentences)) if draw.random() < 0.7 else 0
     while first and sum(len(sentence.split()) for sentence in sentences[first:]) < length - _LESS:
         first -= 1
@@ -142,37 +135,6 @@ def _window(text: str, length: int, draw: random.Random) -> str:
         if len(words) >= length:
             break
     return " ".join(words[: length + _MORE])
-
-
-def _question(title: str, text: str, draw: random.Random) -> str | None:
-    """A question without grammar: words around a name or number of one sentence, which an asking word replaces."""
-    sentences = [sentence.split() for sentence in _SENTENCE.split(text)]
-    sentences = [words for words in sentences if len(words) >= 6]
-    if not sentences:
-        return None
-    words = draw.choice(sentences)
-    named = [at for at, word in enumerate(words) if _kind(word, at)]
-    at = draw.choice(named) if named else draw.randrange(len(words))
-    ask = draw.choice(_ASKS[_kind(words[at], at) or "name"])
-    end = at + 1
-    while end < len(words) and at and words[end][:1].isupper():
-        end += 1
-    before = draw.randint(2, 8)
-    kept = [*words[max(at - before, 0) : at], *words[end : end + draw.randint(3, 9)]]
-    kept = [word for word in kept if word.lower() not in _FUNCTION_WORDS or draw.random() < 0.5]
-    if draw.random() < 0.4:
-        kept.insert(draw.choice((0, len(kept))), title)
-    cleaned = re.sub(r"[^\w\s'-]", " ", " ".join([ask, *kept])).lower()
-    return " ".join(cleaned.split())
-
-
-def _kind(word: str, at: int) -> str | None:
-    bare = word.strip(".,;:()\"'")
-    if _YEAR.fullmatch(bare):
-        return "year"
-    if _NUMBER.fullmatch(bare):
-        return "number"
-    return "name" if at and bare[:1].isupper() else None
 
 
 if __name__ == "__main__":

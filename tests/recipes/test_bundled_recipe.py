@@ -37,6 +37,7 @@ TINY: dict[str, Any] = {
         ("bundled", "MINILM", ["words", "layers"]),
         ("bundled_again", "MEAN", ["again"]),
         ("bundled_asked", "DISTILLED", ["asked"]),
+        ("asked", "SHIPPED", ["asked"]),
     ],
 )
 def test_the_bundled_pairs_recipes_can_be_read(name: str, model: str, expected: list[str]) -> None:
