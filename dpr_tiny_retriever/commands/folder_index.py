@@ -42,12 +42,20 @@ class Texts:
 
 
 def folder_texts(folder: Path, *, all_folders: bool) -> Texts:
-    """The files of a folder; raises FileNotFoundError, NotADirectoryError or ValueError where there are none."""
-    from dpr_tiny_retriever.data.text_files import find_text_files, read_text_files
+    """The files of a folder, others being counted aloud.
 
-    files, unreadable = find_text_files(folder, all_folders=all_folders)
-    stamps = {file.source: file.stamp for file in files}
-    return Texts(stamps, unreadable, lambda changed: read_text_files(file for file in files if file.source in changed))
+    Raises FileNotFoundError, NotADirectoryError or ValueError where there are none.
+    """
+    from dpr_tiny_retriever.data.text_files import counted_suffixes, find_text_files, read_text_files
+
+    found = find_text_files(folder, all_folders=all_folders)
+    if found.left_out:
+        note(f"Left out: {counted_suffixes(found.left_out)}")
+    return Texts(
+        {file.source: file.stamp for file in found.files},
+        found.unreadable,
+        lambda changed: read_text_files(file for file in found.files if file.source in changed),
+    )
 
 
 def reference_texts() -> Texts:

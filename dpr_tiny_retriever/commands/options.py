@@ -17,7 +17,7 @@ Threads: TypeAlias = Annotated[
     int | None, typer.Option(min=1, help="Threads that encode; without it, as many as this process may use.")
 ]
 
-Folder: TypeAlias = Annotated[Path, typer.Argument(help="A folder of .txt and .md files.")]
+Folder: TypeAlias = Annotated[Path, typer.Argument(help="A folder of .txt, .md, .rst and .html files.")]
 AllFolders: TypeAlias = Annotated[
     bool, typer.Option("--all-folders", help="Also read hidden folders, node_modules and the like.")
 ]

@@ -61,7 +61,7 @@ def search(
     threads: Threads = None,
     all_folders: AllFolders = False,
 ) -> None:
-    """Find passages in the .txt and .md files of a folder, indexed once and kept up to date."""
+    """Find passages in the .txt, .md, .rst and .html files of a folder, indexed once."""
     texts = folder_texts(folder, all_folders=all_folders)
     with open_index(folder, model, index, backend=backend, threads=threads) as opened:
         _serve(opened, texts, questions or _typed_questions(as_json), _Reply(top_k, mode, explain, as_json))

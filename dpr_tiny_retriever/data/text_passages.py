@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import NamedTuple
 
+from dpr_tiny_retriever.data.html_sections import html_sections
 from dpr_tiny_retriever.data.text_cutting import Cutter, Limits, TokenCounter
-from dpr_tiny_retriever.data.text_files import Text
-from dpr_tiny_retriever.data.text_sections import Markup, Section, sections
+from dpr_tiny_retriever.data.text_files import HTML_SUFFIXES, MARKUP_OF_SUFFIX, Text
+from dpr_tiny_retriever.data.text_sections import Section, sections
 
 _SEPARATOR = ": "
 
@@ -31,7 +33,7 @@ def split(text: Text, *, room: int, count: TokenCounter) -> Iterator[TextPassage
     title takes at most half the room, for which outer headings are left out, and a long heading is shortened. A heading
     that is thereby in no title, or has nothing below it, not even another heading, makes passages of its own.
     """
-    parts = list(sections(text.content, _markup(text.source)))
+    parts = list(_sections(text))
     titles = _titles(parts, text.title, room // 2, count)
     cutters = [
         Cutter("\n".join(part.lines), Limits(max(1, room - title.tokens), count))
@@ -89,5 +91,8 @@ def _is_in_next_title(parts: list[Section], titles: list[_Title], row: int) -> b
     return titles[row + 1].headings > len(parts[row + 1].headings) - depth
 
 
-def _markup(source: str) -> Markup:
-    return "markdown" if source.lower().endswith(".md") else "plain"
+def _sections(text: Text) -> Iterator[Section]:
+    suffix = PurePath(text.source).suffix.lower()
+    if suffix in HTML_SUFFIXES:
+        return html_sections(text.content)
+    return sections(text.content, MARKUP_OF_SUFFIX.get(suffix, "plain"))

@@ -41,6 +41,22 @@ class Section(NamedTuple):
     heading_line: int
 
 
+class HeadingPath(NamedTuple):
+    """The headings above a place, the outermost first, with their levels; the title of all is of level 0."""
+
+    headings: tuple[tuple[int, str], ...] = ()
+
+    def with_heading(self, level: int, text: str) -> HeadingPath:
+        """The path below one more heading, which does not repeat the title of all."""
+        above = tuple(heading for heading in self.headings if heading[0] < level)
+        return HeadingPath(above if (0, text) in above else (*above, (level, text)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The headings alone."""
+        return tuple(text for _, text in self.headings)
+
+
 class _Heading(NamedTuple):
     level: int
     text: str
@@ -62,8 +78,8 @@ def sections(content: str, markup: Markup) -> Iterator[Section]:
     """
     rows = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     title, row = ("", 0) if markup == "restructuredtext" else _front_matter(rows)
-    root = [(0, title)] if title else []
-    path, begin, heading_line = root, row, 1
+    path = HeadingPath(((0, title),) if title else ())
+    begin, heading_line = row, 1
     levels: dict[str, int] = {}
     fence: _Fence | None = None
     while row < len(rows):
@@ -72,17 +88,12 @@ def sections(content: str, markup: Markup) -> Iterator[Section]:
             fence = None if markup == "restructuredtext" else _fence_after(rows[row], fence)
             row += 1
             continue
-        yield _section(path, rows, begin, row, heading_line)
-        above = [(level, text) for level, text in path if level < heading.level]
-        path = [*above, (heading.level, heading.text)] if (0, heading.text) not in above else above
+        yield Section(path.texts, rows[begin:row], range(begin + 1, row + 1), heading_line)
+        path = path.with_heading(heading.level, heading.text)
         heading_line = row + 1 + (heading.height == _OVERLINED)
         row += heading.height
         begin = row
-    yield _section(path, rows, begin, row, heading_line)
-
-
-def _section(path: list[tuple[int, str]], rows: list[str], begin: int, end: int, heading_line: int) -> Section:
-    return Section(tuple(text for _, text in path), rows[begin:end], range(begin + 1, end + 1), heading_line)
+    yield Section(path.texts, rows[begin:row], range(begin + 1, row + 1), heading_line)
 
 
 def _front_matter(rows: list[str]) -> tuple[str, int]:
@@ -96,7 +107,7 @@ def _front_matter(rows: list[str]) -> tuple[str, int]:
         key = _FRONT_MATTER_KEY.match(line)
         if key is None and not _FRONT_MATTER_OTHER.match(line):
             break  # a text between two rules
-        if folded and line.startswith((" ", "\t")):
+        if folded and (line.startswith((" ", "\t")) or not line):
             title = f"{title} {line.strip()}".strip()
             continue
         folded = False
@@ -165,7 +176,7 @@ def _may_be_underlined(rows: list[str], row: int, markup: Markup) -> bool:
     is_restructured = markup == "restructuredtext"
     alone = not above.strip() or (above.startswith(".. ") if is_restructured else bool(_HASH_HEADING.match(above)))
     words = any(character.isalnum() for character in line)
-    item = _BULLET_OR_QUOTE.match(line) or (_NUMBERED_ITEM.match(line) and not is_restructured)
+    item = _BULLET_OR_QUOTE.match(line) or (line.startswith(".. ") if is_restructured else _NUMBERED_ITEM.match(line))
     return alone and words and not line.startswith((" ", "\t")) and not item
 
 

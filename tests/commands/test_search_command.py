@@ -178,6 +178,12 @@ def test_many_files_that_cannot_be_read_are_counted(folder: Path) -> None:
     assert lines[9:] == ["Passed over 09.txt: not UTF-8 (byte 0); convert it", "Passed over 3 more"]
 
 
+def test_documents_of_other_kinds_are_counted(folder: Path) -> None:
+    for name in ("a.pdf", "b.pdf", "c.docx", "d.png"):
+        (folder / name).touch()
+    assert run("search", folder, "When are roses cut?").stderr == "Left out: 2 .pdf, 1 .docx\n"
+
+
 def test_without_a_cache_folder_a_run_has_an_index_of_its_own(folder: Path, cache: Path) -> None:
     cache.write_text("a file where the folder would be")
     result = run("search", folder, "When are roses cut?")

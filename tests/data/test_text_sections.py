@@ -46,6 +46,8 @@ def test_a_heading_without_a_body_makes_a_passage_of_its_own() -> None:
         "```\nTitle\n-----\n```",
         "``` \nnever closed\n# to the end",
         "   ```\n# indented by three\n   ```",
+        "- ```bash\n  # in a list item\n  ```",
+        "1. - ~~~\n  # in a list of a list\n     ~~~",
     ],
 )
 def test_within_a_fence_nothing_is_a_heading(fenced: str) -> None:
@@ -54,6 +56,7 @@ def test_within_a_fence_nothing_is_a_heading(fenced: str) -> None:
 
 def test_a_fence_ends_where_it_is_closed_by_as_many_of_the_same() -> None:
     assert passages("# A\n```\n~~~\n``\n````\n# B\nb\n") == [("A", "```\n~~~\n``\n````"), ("B", "b")]
+    assert passages("# A\n```\n    ```\n# a\n```\n# B\nb\n") == [("A", "```\n    ```\n# a\n```"), ("B", "b")]
     assert passages("# A\n``` not `a` fence\n# B\nb\n") == [("A", "``` not `a` fence"), ("B", "b")]
 
 
@@ -76,6 +79,20 @@ def test_plain_text_knows_the_underlines_and_overlines_of_restructuredtext() -> 
     assert passages(fence, "guide.txt") == [("note", fence)], "an underline is as long as its title"
 
 
+def test_restructuredtext_has_all_its_underlines_and_no_other_headings() -> None:
+    text = (
+        ".. _top:\n=====\nGuide\n=====\n\n.. code-block:: sh\n\n   # a comment\n   ls\n\n"
+        "1. Part\n.......\n\n# text\n\n```\n\nio\n::\n\n- item\n------\n"
+    )
+    assert passages(text, "guide.rst") == [
+        ("note", ".. _top:"),
+        ("Guide", ".. code-block:: sh\n\n   # a comment\n   ls"),
+        ("Guide: 1. Part", "# text\n\n```"),
+        ("Guide: 1. Part: io", "- item\n------"),
+    ]
+    assert passages("---\nGuide\n---\n\na\n", "guide.rst") == [("note", "---\nGuide\n---\n\na")], "too short"
+
+
 def test_hash_headings_follow_commonmark() -> None:
     assert passages("  ## Learn C#\na\n## Closed ##\nb\n#hashtag\n    # code\n") == [
         ("Learn C#", "a"),
@@ -92,6 +109,11 @@ def test_front_matter_states_the_title() -> None:
     assert passages("---\ntags: [ops]\n---\nbody\n") == [("note", "body")]
     assert passages("---\ntitle: Once\n---\n# Once\nbody\n") == [("Once", "body")], "the title is not said twice"
     assert passages("---\nno end of it\n") == [("note", "---\nno end of it")]
+    text = "---\nA rule stands above and below.\n---\nbody"
+    assert passages(text) == [("note", text)], "no front matter"
+    folded = ">-\n  Now:\n  'then'", "|\n\n  Now: 'then'"
+    for stated in ("\"Now: 'then'\"  # a comment", "Now: 'then' # a comment", *folded):
+        assert passages(f"---\n# c\nx:\n- y\nTitle: {stated}\nz: {{\n}}\n---\nbody") == [("Now: 'then'", "body")]
 
 
 LINES = st.sampled_from(
