@@ -35,7 +35,8 @@ def mine(
 ) -> None:
     """Find hard negatives for questions, and write them as DPR JSON."""
     from dpr_tiny_retriever import DualEncoder
-    from dpr_tiny_retriever.data.examples import SkippedRecords, read_examples, write_examples
+    from dpr_tiny_retriever.data.examples import read_examples, write_examples
+    from dpr_tiny_retriever.data.skipped_records import SkippedRecords
     from dpr_tiny_retriever.retrieval.hard_negatives import Mining, mine_bm25, mine_dense, read_corpus
 
     skipped = SkippedRecords()

@@ -2,69 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.passage_files import add_passages, record_id
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, Place, read_records, read_rows, text_field
+from dpr_tiny_retriever.data.records import DataError, MisreadDataError, Place, read_records, text_field
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
+from dpr_tiny_retriever.data.tab_separated import read_rows
 
 
-def read_beir(folder: Path, *, split: str = "test", limit_passages: int | None = None) -> Dataset:
+def read_beir(
+    folder: Path, *, split: str = "test", limit_passages: int | None = None, skipped: SkippedRecords | None = None
+) -> Dataset:
     """A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv, each plain or .gz.
 
-    The queries are those with a passage judged relevant. A judged passage beyond limit_passages still counts,
-    and cannot be found.
+    The queries are those with a passage judged relevant. A judged passage that is not in the corpus, or beyond
+    limit_passages, still counts, and cannot be found. A record that cannot be used raises DataError, or is added to
+    skipped and left out; judgments that contradict each other always raise it.
     """
-    judgments = _read_judgments(beir_file(folder, f"qrels/{split}.tsv"))
-    texts = {query_id: text for query_id, text, _ in read_queries(folder) if query_id in judgments}
+    qrels = beir_file(folder, f"qrels/{split}.tsv")
+    judgments = _read_judgments(qrels, skipped)
+    texts = {query_id: text for query_id, text, _ in read_queries(folder, judgments, skipped)}
     corpus = PassageStore()
-    judged = {passage_id for grades in judgments.values() for passage_id in grades}
-    rows = add_passages(corpus, beir_file(folder, "corpus.jsonl"), limit_passages, judged)
-    missing, query_ids, relevant, unjudged = 0, list[str](), list[dict[int, int]](), list[Place]()
+    wanted = {passage_id for grades in judgments.values() for passage_id in grades} | texts.keys()
+    rows = add_passages(corpus, beir_file(folder, "corpus.jsonl"), limit_passages, wanted, skipped=skipped)
+    query_ids, relevant = list[str](), list[dict[int, int]]()
+    without_text, unjudged, missing = list[Place](), list[Place](), list[Place]()
     for query_id, grades in judgments.items():
-        places = {passage_id: place for passage_id, (_, place) in grades.items()}
+        _, first = next(iter(grades.values()))
         if query_id not in texts:
-            raise DataError(
-                next(iter(places.values())),
-                f"no query has the id {query_id!r}; expected one of queries.jsonl",
-            )
+            without_text.append(first)
+            continue
         if not any(grade > 0 for grade, _ in grades.values()):
-            unjudged.append(next(iter(places.values())))
+            unjudged.append(first)
             continue
         entry: dict[int, int] = {}
         for passage_id, (grade, place) in grades.items():
-            if passage_id not in rows and limit_passages is None:
-                raise DataError(place, f"no passage has the id {passage_id!r}; expected one of corpus.jsonl")
-            missing += passage_id not in rows
+            if passage_id not in rows:
+                missing.append(place)
             entry[rows.get(passage_id, -1 - len(entry))] = grade
         query_ids.append(query_id)
         relevant.append(entry)
     notes = []
+    if without_text:
+        notes.append(f"{len(without_text)} judged queries left out, no text in queries.jsonl: first {without_text[0]}")
     if unjudged:
         notes.append(f"{len(unjudged)} queries left out, no passage judged relevant: first {unjudged[0]}")
     if missing:
-        notes.append(f"{missing} judged passages are beyond the first {limit_passages} and cannot be found")
+        where = "not in corpus.jsonl" if limit_passages is None else f"beyond the first {limit_passages}"
+        notes.append(f"{len(missing)} judged passages are {where} and cannot be found: first {missing[0]}")
     if not query_ids:
-        raise DataError(
-            beir_file(folder, f"qrels/{split}.tsv"), "no passage is judged relevant; expected scores above 0"
-        )
+        raise DataError(qrels, "; ".join(["no query with a text has a passage judged relevant", *notes]))
+    if limit_passages is None and not any(row >= 0 for entry in relevant for row in entry):
+        raise DataError(qrels, f"{notes[-1]}; expected the corpus that was judged")
     queries = [texts[query_id] for query_id in query_ids]
-    return Dataset(folder.resolve().name, "beir", corpus, query_ids, queries, relevant, notes=notes)
+    own_rows = [rows.get(query_id, -1) for query_id in query_ids]
+    return Dataset(folder.resolve().name, "beir", corpus, query_ids, queries, relevant, own_rows=own_rows, notes=notes)
 
 
-def read_queries(folder: Path) -> Iterator[tuple[str, str, Place]]:
-    """Yield id, text and place of the queries of a BEIR folder."""
-    seen: dict[str, Place] = {}
-    for place, record in read_records(beir_file(folder, "queries.jsonl")):
-        query_id = record_id(record, place)
-        if query_id in seen:
-            raise DataError(
-                place, f"the query id {query_id!r} stands already in {seen[query_id]}; expected each id once"
-            )
-        seen[query_id] = place
-        yield query_id, text_field(record, ("text",), place), place
+def read_queries(
+    folder: Path, wanted: Container[str], skipped: SkippedRecords | None = None
+) -> Iterator[tuple[str, str, Place]]:
+    """Yield id, text and place of the queries of a BEIR folder that are wanted.
+
+    A record that is no query, or has no text, raises DataError, or is added to skipped and left out; an id that
+    stands for two texts always raises it.
+    """
+    seen: dict[str, tuple[str, Place]] = {}
+    for place, record in read_records(beir_file(folder, "queries.jsonl"), on_error(skipped)):
+        with skipping(skipped):
+            query_id = record_id(record, place)
+            if query_id not in wanted:
+                continue
+            text = text_field(record, ("text",), place)
+            first_text, first = seen.setdefault(query_id, (text, place))
+            if text != first_text:
+                already = f"the query id {query_id!r} stands already in {first}, for another text"
+                raise MisreadDataError(place, f"{already}; expected each id once")
+            if place == first:
+                yield query_id, text, place
 
 
 def beir_file(folder: Path, name: str) -> Path:
@@ -80,20 +98,35 @@ def beir_file(folder: Path, name: str) -> Path:
     )
 
 
-def _read_judgments(path: Path) -> dict[str, dict[str, tuple[int, Place]]]:
-    """Query id -> passage id -> grade and where it stands."""
+def _read_judgments(path: Path, skipped: SkippedRecords | None) -> dict[str, dict[str, tuple[int, Place]]]:
+    """Query id -> passage id -> grade and where it stands; a first line whose third field is no number is a header."""
     judgments: dict[str, dict[str, tuple[int, Place]]] = {}
-    for number, (place, row) in enumerate(read_rows(path)):
-        try:
-            query_id, passage_id, score = row
-            grade = int(score)
-        except ValueError:
-            if number == 0 and len(row) == 3:
-                continue  # the header
-            raise DataError(
-                place, f"found {row}; expected a query id, a passage id and a whole number, tabs between"
-            ) from None
-        judgments.setdefault(query_id, {})[passage_id] = grade, place
+    for number, (place, row) in enumerate(read_rows(path, 3, on_error(skipped))):
+        if number == 0 and len(row) == 3 and _number(row[2]) is None:
+            continue
+        with skipping(skipped):
+            query_id, passage_id, grade = _judgment(row, place)
+            first_grade, first = judgments.setdefault(query_id, {}).setdefault(passage_id, (grade, place))
+            if grade != first_grade:
+                judged = (
+                    f"passage {passage_id!r} is judged {grade} for query {query_id!r}, but {first_grade} in {first}"
+                )
+                raise MisreadDataError(place, f"{judged}; expected judgments that agree")
     if not judgments:
-        raise DataError(path, "found no judgments; expected a query id, a passage id and a score a line")
+        problem = "found no judgments; expected a query id, a passage id and a score a line"
+        raise DataError(path, "; ".join([problem, *skipped_notes(skipped)]))
     return judgments
+
+
+def _judgment(row: list[str], place: Place) -> tuple[str, str, int]:
+    grade = _number(row[2]) if len(row) == 3 and row[0].strip() and row[1].strip() else None
+    if grade is None or not grade.is_integer():
+        raise DataError(place, f"found {row}; expected a query id, a passage id and a whole number, tabs between")
+    return row[0], row[1], int(grade)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -18,8 +18,10 @@ class Dataset:
     query_ids: list[str]
     queries: list[str]
     relevant: list[dict[int, int]] | None = None
-    """PassageStore row -> grade; above 0 is relevant. Negative rows are judged passages that a limit left out."""
+    """PassageStore row -> grade; above 0 is relevant. Negative rows are judged passages that the corpus lacks."""
     answers: list[list[str]] | None = None
     """Texts, any of which makes a passage that holds it a right one."""
+    own_rows: list[int] | None = None
+    """The row of the passage that has a query's own id, -1 for none: some sets take their queries from their corpus."""
     notes: list[str] = field(default_factory=list)
     """What was left out, and where it stands."""

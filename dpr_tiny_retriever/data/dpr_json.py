@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dpr_tiny_retriever.data.dataset import Dataset
-from dpr_tiny_retriever.data.passage_store import PassageStore
+from dpr_tiny_retriever.data.passage_store import PassageStore, checked_passage
 from dpr_tiny_retriever.data.records import DataError, Place, field, read_records, text_field
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
 
 # The names that Haystack's reader of DPR files accepts (_read_dpr_json), DPR's own first.
 QUESTION = ("question", "query", "questions")
@@ -22,37 +23,44 @@ HARD_NEGATIVES = (
 ANSWERS = ("answers", "answer")
 
 
-def read_dpr_dev(path: Path, *, hard_negatives: int = 30) -> Dataset:
+def read_dpr_dev(path: Path, *, hard_negatives: int = 30, skipped: SkippedRecords | None = None) -> Dataset:
     """The protocol of the published tiny pairs on biencoder-nq-dev.json.
 
     Of each question with a positive and enough hard negatives: its first positive and its first hard
-    negatives, in the order of the file, nothing merged. Only the question's own positive counts as found.
+    negatives, in the order of the file, nothing merged. Only the question's own positive counts as found. A record that
+    cannot be used raises DataError, or is added to skipped and left out.
     """
     if hard_negatives < 0:
         raise ValueError(f"hard_negatives is {hard_negatives}; expected 0 or more")
     corpus, query_ids, queries, relevant = PassageStore(), list[str](), list[str](), list[dict[int, int]]()
     corpus.begin_part(path)
-    left_out: dict[str, list[Place]] = {"no positive": [], f"fewer than {hard_negatives} hard negatives": []}
-    for number, (place, record) in enumerate(read_records(path), start=1):
-        question = text_field(record, QUESTION, place)
-        positives = _contexts(record, POSITIVES, place)
-        negatives = _contexts(record, HARD_NEGATIVES, place) if hard_negatives else []
-        if not positives or len(negatives) < hard_negatives:
-            left_out["no positive" if not positives else f"fewer than {hard_negatives} hard negatives"].append(place)
-            continue
-        query_ids.append(f"q{number}")
-        queries.append(question)
-        relevant.append({len(corpus): 1})
-        for kind, context in [
-            ("p1", positives[0]),
-            *((f"n{i + 1}", negatives[i]) for i in range(hard_negatives)),
-        ]:
-            corpus.add(f"q{number}-{kind}", context.get("title"), field(context, ("text",), place), place.line)
+    too_few = f"fewer than {hard_negatives} hard negatives"
+    left_out: dict[str, list[Place]] = {"no positive": [], too_few: []}
+    for number, (place, record) in enumerate(read_records(path, on_error(skipped)), start=1):
+        with skipping(skipped):
+            question = text_field(record, QUESTION, place)
+            positives = _contexts(record, POSITIVES, place)
+            negatives = _contexts(record, HARD_NEGATIVES, place) if hard_negatives else []
+            if not positives or len(negatives) < hard_negatives:
+                left_out["no positive" if not positives else f"fewer than {hard_negatives} hard negatives"].append(
+                    place
+                )
+                continue
+            kinds = ["p1", *(f"n{number}" for number in range(1, hard_negatives + 1))]
+            passages = [
+                (f"q{number}-{kind}", *checked_passage(context.get("title"), field(context, ("text",), place), place))
+                for kind, context in zip(kinds, [positives[0], *negatives[:hard_negatives]], strict=True)
+            ]
+            query_ids.append(f"q{number}")
+            queries.append(question)
+            relevant.append({len(corpus): 1})
+            for passage_id, title, text in passages:
+                corpus.add(passage_id, title, text, place.line)
     notes = [
         f"{len(places)} questions left out, {why}: first {places[0]}" for why, places in left_out.items() if places
     ]
     if not queries:
-        found = "; ".join(notes) or "the file is empty"
+        found = "; ".join([*notes, *skipped_notes(skipped)]) or "the file is empty"
         raise DataError(
             path,
             f"no question is left ({found}); expected positives, and fewer hard_negatives to be asked for",

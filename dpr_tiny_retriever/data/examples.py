@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,8 @@ from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.beir import read_beir
 from dpr_tiny_retriever.data.dpr_json import ANSWERS, HARD_NEGATIVES, POSITIVES, QUESTION
 from dpr_tiny_retriever.data.records import DataError, Place, read_records, text_field
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.passage import Passage, refuse_surrogates
-
-logger = logging.getLogger(__name__)
-
-_LOGGED = 20  # skipped records that are logged one by one
 
 
 @dataclass(frozen=True)
@@ -40,21 +36,6 @@ class Example:
         return dataclasses.replace(self, positives=positives, hard_negatives=negatives)
 
 
-@dataclass
-class SkippedRecords:
-    """Records that could not be used: each is logged with its file and line, and counted."""
-
-    count: int = 0
-    first: list[str] = field(default_factory=list)
-
-    def add(self, error: DataError) -> None:
-        """Count a record that could not be used, and log it if it is one of the first."""
-        self.count += 1
-        if self.count <= _LOGGED:
-            self.first.append(str(error))
-            logger.warning("skipped: %s", error)
-
-
 def read_examples(data: Path, *, split: str = "train", skipped: SkippedRecords | None = None) -> Iterator[Example]:
     """Yield the examples of a DPR JSON file, JSON lines (plain or .gz), or a BEIR folder's qrels/SPLIT.tsv.
 
@@ -63,7 +44,7 @@ def read_examples(data: Path, *, split: str = "train", skipped: SkippedRecords |
     a record that cannot be used, or adds it to skipped and goes on; a file that breaks off is always an error.
     """
     if data.is_dir():
-        yield from _beir_examples(data, split)
+        yield from _beir_examples(data, split, skipped)
         return
     for place, record in read_records(data, skipped.add if skipped is not None else None):
         try:
@@ -158,7 +139,9 @@ def _context(passage: Passage) -> dict[str, str]:
     return {"title": passage.title or "", "text": passage.text}
 
 
-def _beir_examples(folder: Path, split: str) -> Iterator[Example]:
-    dataset = read_beir(folder, split=split)
+def _beir_examples(folder: Path, split: str, skipped: SkippedRecords | None) -> Iterator[Example]:
+    dataset = read_beir(folder, split=split, skipped=skipped)
     for question, grades in zip(dataset.queries, dataset.relevant or [], strict=True):
-        yield Example(question, tuple(dataset.corpus[row] for row, grade in grades.items() if grade > 0))
+        positives = [dataset.corpus[row] for row, grade in grades.items() if grade > 0 and row >= 0]
+        if positives:
+            yield Example(question, tuple(positives))

@@ -11,6 +11,7 @@ from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.dpr_json import read_dpr_dev
 from dpr_tiny_retriever.data.passage_files import add_passages
 from dpr_tiny_retriever.data.question_answers import read_answers
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords, skipped_notes
 from dpr_tiny_retriever.types import DatasetProtocol
 
 
@@ -28,7 +29,8 @@ def load_dataset(
 
     questions goes with "answers", split with "beir", hard_negatives with "dpr-dev", limit_passages (the first
     so many of the corpus) with "beir" and "answers"; distractors are files of further passages that answer
-    nothing.
+    nothing. A record that cannot be used is logged, counted in the notes, and left out; DataError is raised where none
+    is left, where a file breaks off, or where records contradict each other.
     """
     if protocol not in (None, *get_args(DatasetProtocol)):
         raise ValueError(f"protocol is {protocol!r}; expected {', '.join(get_args(DatasetProtocol))}")
@@ -40,14 +42,16 @@ def load_dataset(
         raise ValueError(
             f"limit_passages is {limit_passages} with {protocol}; expected 1 or more, with beir or answers"
         )
+    skipped = SkippedRecords()
     if protocol == "dpr-dev":
-        dataset = read_dpr_dev(data, hard_negatives=hard_negatives)
+        dataset = read_dpr_dev(data, hard_negatives=hard_negatives, skipped=skipped)
     elif protocol == "beir":
-        dataset = read_beir(data, split=split, limit_passages=limit_passages)
+        dataset = read_beir(data, split=split, limit_passages=limit_passages, skipped=skipped)
     else:
-        dataset = read_answers(data, questions, limit_passages=limit_passages)
+        dataset = read_answers(data, questions, limit_passages=limit_passages, skipped=skipped)
     for path in distractors:
-        add_passages(dataset.corpus, path)
+        add_passages(dataset.corpus, path, skipped=skipped)
     if protocol != "dpr-dev":
         dataset.corpus.refuse_repeated_ids()
+    dataset.notes.extend(skipped_notes(skipped))
     return dataset

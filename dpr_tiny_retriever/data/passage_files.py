@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, Place, field, read_records, read_rows, text_field
+from dpr_tiny_retriever.data.records import DataError, Place, field, read_records, text_field
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
+from dpr_tiny_retriever.data.tab_separated import read_rows
+
+#: The columns of DPR's psgs_w100.tsv, where its first line does not name them.
+_COLUMNS = ("id", "text", "title")
 
 
 def add_passages(
-    corpus: PassageStore, path: Path, limit: int | None = None, wanted: set[str] | frozenset[str] = frozenset()
+    corpus: PassageStore,
+    path: Path,
+    limit: int | None = None,
+    wanted: Container[str] = (),
+    *,
+    skipped: SkippedRecords | None = None,
 ) -> dict[str, int]:
-    """Append the passages of a file; returns the rows of the wanted ids."""
+    """Append the passages of a file, at most limit; returns the rows of the wanted ids.
+
+    A record that is no passage raises DataError, or is added to skipped and left out.
+    """
     corpus.begin_part(path)
-    passages = _tsv_passages(path) if ".tsv" in path.suffixes else _json_passages(path)
     start, rows = len(corpus), dict[str, int]()
-    for place, passage_id, title, text in itertools.islice(passages, limit):
-        if passage_id in wanted:
-            rows[passage_id] = len(corpus)
-        corpus.add(passage_id, title, text, place.line)
+    read = _tsv_records if ".tsv" in path.suffixes else read_records
+    for place, record in read(path, on_error(skipped)):
+        if limit is not None and len(corpus) - start >= limit:
+            break
+        with skipping(skipped):
+            passage_id = record_id(record, place)
+            corpus.add(passage_id, record.get("title"), field(record, ("text",), place), place.line)
+            if passage_id in wanted:
+                rows[passage_id] = len(corpus) - 1
     if len(corpus) == start:
-        raise DataError(path, "found no passages; expected one a line")
+        raise DataError(path, "; ".join(["found no passages; expected one a line", *skipped_notes(skipped)]))
     return rows
 
 
 def record_id(record: dict[str, Any], place: Place) -> str:
     """The id of a BEIR record, a text or a whole number."""
     value = field(record, ("_id", "id"), place)
-    return str(value) if isinstance(value, int) else text_field(record, ("_id", "id"), place)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else text_field(record, ("_id", "id"), place)
 
 
-def _json_passages(path: Path) -> Iterator[tuple[Place, str, object, object]]:
-    for place, record in read_records(path):
-        yield place, record_id(record, place), record.get("title"), field(record, ("text",), place)
-
-
-def _tsv_passages(path: Path) -> Iterator[tuple[Place, str, object, object]]:
-    for place, row in read_rows(path):
-        if len(row) != 3:
-            raise DataError(place, f"found {len(row)} fields; expected 3: id, text, title, with tabs between")
-        if row[0] != "id":  # the header
-            yield place, row[0], row[2], row[1]
+def _tsv_records(path: Path, report: Callable[[DataError], None] | None) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The rows of DPR's file, whose first line may name its columns."""
+    columns = list(_COLUMNS)
+    for number, (place, row) in enumerate(read_rows(path, len(columns), report)):
+        names = [name.strip().lower() for name in row]
+        if number == 0 and names[0] in ("id", "_id"):
+            columns = ["id", *names[1:]] if sorted(names[1:]) == ["text", "title"] else columns
+        elif len(row) == len(columns):
+            yield place, dict(zip(columns, row, strict=True))
+        else:
+            error = DataError(place, f"found {len(row)} fields; expected 3: id, text, title, with tabs between")
+            if report is None:
+                raise error
+            report(error)

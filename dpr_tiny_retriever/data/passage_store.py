@@ -51,16 +51,7 @@ class PassageStore(Sequence[Passage]):
 
     def add(self, passage_id: str, title: object, text: object, line: int) -> None:
         """Append a passage of this line of the part's file; raises DataError if title or text is no valid text."""
-        place = Place(self.sources[-1], line)
-        if title is not None and not isinstance(title, str):
-            raise DataError(place, f"the title of passage {passage_id} is {title!r}; expected a text or null")
-        if not isinstance(text, str):
-            raise DataError(place, f"the text of passage {passage_id} is {text!r}; expected a text")
-        try:
-            refuse_surrogates(title or "", f"the title of passage {passage_id}")
-            refuse_surrogates(text, f"the text of passage {passage_id}")
-        except ValueError as error:
-            raise DataError(place, str(error)) from None
+        title, text = checked_passage(title, text, Place(self.sources[-1], line))
         head = json.dumps([passage_id, len(self.sources) - 1, line]).encode()
         content = _content(title, text)
         self._append(head, content, _digest(content))
@@ -149,6 +140,20 @@ class PassageStore(Sequence[Passage]):
         self._file.seek(start)
         self._at_end = False
         return self._file.read(end - start).split(b"\n", 1)
+
+
+def checked_passage(title: object, text: object, place: Place) -> tuple[str | None, str]:
+    """Title and text of a passage; raises DataError if they are no valid texts."""
+    if title is not None and not isinstance(title, str):
+        raise DataError(place, f"the title of a passage is {title!r}; expected a text or null")
+    if not isinstance(text, str):
+        raise DataError(place, f"the text of a passage is {text!r}; expected a text")
+    try:
+        refuse_surrogates(title or "", "the title of a passage")
+        refuse_surrogates(text, "the text of a passage")
+    except ValueError as error:
+        raise DataError(place, str(error)) from None
+    return title, text
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import json
 import re
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias, cast
+
+from dpr_tiny_retriever.passage import refuse_surrogates
 
 Record: TypeAlias = dict[str, Any]
 
@@ -38,6 +39,10 @@ class DataError(ValueError):
         super().__init__(f"{where}: {problem}")
 
 
+class MisreadDataError(DataError):
+    """Data of which other records than one would be lost or misread: never skipped."""
+
+
 def read_records(path: Path, on_error: Callable[[DataError], None] | None = None) -> Iterator[tuple[Place, Record]]:
     """Yield the objects of a JSON array or of JSON lines, one at a time; any size takes a few megabytes.
 
@@ -55,20 +60,23 @@ def read_records(path: Path, on_error: Callable[[DataError], None] | None = None
         on_error(error)
 
 
-def read_rows(path: Path) -> Iterator[tuple[Place, list[str]]]:
-    """Yield the rows of a tab-separated file, quoted as Python's csv module reads them; no empty lines."""
-    lines = _lines(path)
-    rows = csv.reader((text for _, text in lines), delimiter="\t")
-    line = 1
-    try:
-        for row in rows:
-            if row:
-                yield Place(path, line), row
-            line = rows.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            Place(path, line), f"{error}; expected tab-separated fields, quotes doubled and closed"
-        ) from error
+def read_lines(path: Path, on_error: Callable[[DataError], None] | None = None) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file with their numbers, from 1.
+
+    A line that is not UTF-8 raises DataError or, with on_error, is skipped and its error handed to on_error.
+    """
+    line = [1]
+    with _readable(path, line), _opened(path) as file:
+        for number, raw in enumerate(file, start=1):
+            line[0] = number
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                if on_error is None:
+                    raise
+                on_error(_not_utf8(Place(path, number), error))
+            else:
+                yield number, text
 
 
 def field(record: Mapping[str, Any], names: Sequence[str], place: Place) -> Any:
@@ -81,12 +89,16 @@ def field(record: Mapping[str, Any], names: Sequence[str], place: Place) -> Any:
 
 
 def text_field(record: Mapping[str, Any], names: Sequence[str], place: Place) -> str:
-    """As field, for a text; raises DataError where it is no text or is empty."""
+    """As field, for a text; raises DataError where it is no valid text or is empty."""
     value = field(record, names, place)
     if not isinstance(value, str):
         raise DataError(place, f"{names[0]} is {_shown(value)}; expected a text")
     if not value.strip():
         raise DataError(place, f"{names[0]} is empty; expected a text")
+    try:
+        refuse_surrogates(value, names[0])
+    except ValueError as error:
+        raise DataError(place, str(error)) from None
     return value
 
 
@@ -109,9 +121,13 @@ def _readable(path: Path, line: list[int]) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         at = Place(path, line[0] + error.object[: error.start].count(b"\n"))
-        raise DataError(at, f"byte 0x{error.object[error.start]:02x} is not UTF-8; expected UTF-8 text") from error
+        raise _not_utf8(at, error) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(Place(path, line[0]), f"the gzip'd file is damaged ({error}); copy it again") from error
+
+
+def _not_utf8(place: Place, error: UnicodeDecodeError) -> DataError:
+    return DataError(place, f"byte 0x{error.object[error.start]:02x} is not UTF-8; expected UTF-8 text")
 
 
 def _first_character(path: Path) -> str:
@@ -119,20 +135,12 @@ def _first_character(path: Path) -> str:
         return file.read(_CHUNK).decode("utf-8-sig", "replace").lstrip()[:1]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    line = [1]
-    with _readable(path, line), _opened(path) as file:
-        for number, raw in enumerate(file, start=1):
-            line[0] = number
-            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-
-
 def _line_items(path: Path, on_error: Callable[[DataError], None] | None) -> Iterator[tuple[Place, object]]:
-    for number, text in _lines(path):
+    for number, text in read_lines(path, on_error):
         if text.strip():
             try:
                 item = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 problem = DataError(Place(path, number), f"broken JSON ({error}); expected one object a line")
                 if on_error is None:
                     raise problem from error

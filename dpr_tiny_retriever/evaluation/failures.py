@@ -40,7 +40,7 @@ def _failure(dataset: Dataset, result: Result, query: int) -> Failure:
     rows = [int(row) for row in result.hits.rows[query] if row >= 0]
     if dataset.relevant is not None:
         relevant = [row for row, grade in dataset.relevant[query].items() if grade > 0]
-        expected = _snippet(dataset, relevant[0]) if relevant[0] >= 0 else "a passage beyond the limit"
+        expected = _snippet(dataset, relevant[0]) if relevant[0] >= 0 else "a passage that the corpus lacks"
         wrong = [row for row in rows if row not in relevant]
     else:
         answers = (dataset.answers or [])[query]

@@ -42,7 +42,7 @@ def _qrels_lines(dataset: Dataset) -> Iterator[str]:
     for query_id, grades in zip(dataset.query_ids, dataset.relevant or [], strict=True):
         for row, grade in grades.items():
             # Negative rows are judged passages that the corpus does not hold.
-            passage_id = dataset.corpus.passage_id(row) if row >= 0 else f"beyond-the-limit{row}"
+            passage_id = dataset.corpus.passage_id(row) if row >= 0 else f"not-in-the-corpus{row}"
             yield f"{_trec_id(query_id)} 0 {_trec_id(passage_id)} {grade}\n"
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.data.examples import Example, SkippedRecords, read_examples, write_examples
+    from dpr_tiny_retriever.data.examples import Example, read_examples, write_examples
+    from dpr_tiny_retriever.data.skipped_records import SkippedRecords
     from dpr_tiny_retriever.retrieval.hard_negatives import Mining, mine_bm25, mine_dense, read_corpus
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
     from dpr_tiny_retriever.training.initialisation import NewModel, add_layers, load_start, new_pair
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.training.training_data import TrainingData
 
 _HOMES = {
-    "data.examples": ("Example", "SkippedRecords", "read_examples", "write_examples"),
+    "data.examples": ("Example", "read_examples", "write_examples"),
+    "data.skipped_records": ("SkippedRecords",),
     "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
     "training.distillation": ("Distillation", "Teacher"),
     "training.initialisation": ("NewModel", "add_layers", "load_start", "new_pair"),

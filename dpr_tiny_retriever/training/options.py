@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dpr_tiny_retriever.data.examples import SkippedRecords
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.dev_evaluation import DevScore

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dpr_tiny_retriever.data.examples import SkippedRecords, read_examples
+from dpr_tiny_retriever.data.examples import read_examples
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
 from dpr_tiny_retriever.training.settings import Settings
 from dpr_tiny_retriever.training.token_store import ExampleStore

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from dpr_tiny_retriever import Passage
-from dpr_tiny_retriever.data.examples import Example, SkippedRecords, read_examples, write_examples
+from dpr_tiny_retriever.data.examples import Example, read_examples, write_examples
 from dpr_tiny_retriever.data.records import DataError
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 
 RECORD = {
     "question": "who wrote it",
@@ -74,6 +75,18 @@ def test_reads_the_judgments_of_a_beir_folder(tmp_path: Path) -> None:
         Example("what", (Passage("A", "x"),)),
         Example("who", (Passage(None, "y"),)),
     ]
+
+
+def test_a_judged_passage_that_the_corpus_lacks_is_no_example(tmp_path: Path) -> None:
+    written(tmp_path / "corpus.jsonl", {"_id": "a", "title": "A", "text": "x"}, {"_id": "b"})
+    written(tmp_path / "queries.jsonl", {"_id": "q", "text": "what"}, {"_id": "r", "text": "who"})
+    (tmp_path / "qrels").mkdir()
+    written(tmp_path / "qrels" / "train.tsv", "q\ta\t1", "q\tgone\t1", "r\tb\t2")
+    skipped = SkippedRecords()
+    assert list(read_examples(tmp_path, skipped=skipped)) == [Example("what", (Passage("A", "x"),))]
+    assert skipped.count == 1
+    with pytest.raises(DataError, match=r"corpus\.jsonl:2: found the keys _id; expected text"):
+        list(read_examples(tmp_path))
 
 
 @pytest.mark.parametrize(

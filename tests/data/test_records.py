@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retrieval_data import write_text
 
-from dpr_tiny_retriever.data.records import DataError, read_records, read_rows
+from dpr_tiny_retriever.data.records import DataError, read_records
 
 RECORDS = [{"question": "who?", "n": 1}, {"question": 'a "quoted" ä', "n": [1.5, None]}, {"question": "三", "n": {}}]
 
@@ -138,15 +138,10 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
         list(read_records(tmp_path))
 
 
-def test_rows_keep_their_lines_over_quoted_line_breaks(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "rows.tsv", 'a\t"two\nlines"\tb\r\n\nc\t"a ""quoted"" word"\td\n')
-    assert [(place.line, row) for place, row in read_rows(path)] == [
-        (1, ["a", "two\nlines", "b"]),
-        (4, ["c", 'a "quoted" word', "d"]),
-    ]
-
-
-def test_a_quote_that_never_closes_is_reported(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "rows.tsv", 'a\tb\n"open\t' + "x" * 200_000)
-    with pytest.raises(DataError, match=r"rows\.tsv:2: field larger than field limit"):
-        list(read_rows(path))
+def test_what_cannot_be_read_can_be_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    nested = "[" * 100_000
+    path.write_bytes(b'{"a": 1}\n{"a": "caf\xe9"}\n{"a": \n7\n' + nested.encode() + b'\n{"a": 2}')
+    errors: list[DataError] = []
+    assert [record for _, record in read_records(path, errors.append)] == [{"a": 1}, {"a": 2}]
+    assert [str(error).partition(" ")[0] for error in errors] == [f"{path}:{line}:" for line in (2, 3, 4, 5)]
