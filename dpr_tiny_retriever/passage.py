@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 
@@ -82,8 +83,16 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
 
 
 def _refuse_single(values: object, what: str) -> None:
-    if isinstance(values, (str, bytes, Passage, dict)) or not isinstance(values, Iterable):
+    if _is_mapping_or_table(values):
+        hint = "write list(zip(table['title'], table['text'])) or list(mapping.values())"
+        raise TypeError(f"{what} is {_describe(values)}, whose keys are no {what}; expected a list: {hint}")
+    if isinstance(values, (str, bytes, bytearray, memoryview, Passage)) or not isinstance(values, Iterable):
         raise TypeError(f"{what} is {_describe(values)}; expected a list (a single one goes into a list of one)")
+
+
+def _is_mapping_or_table(values: object) -> bool:
+    """Whether iterating gives keys: a mapping, also one that does not say so, or a table, but no column of one."""
+    return isinstance(values, Mapping) or (hasattr(values, "keys") and getattr(values, "ndim", 0) != 1)
 
 
 def _describe(value: object) -> str:
@@ -91,7 +100,12 @@ def _describe(value: object) -> str:
         return "None"
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
-    if isinstance(value, dict):
-        return f"a dict with the keys {', '.join(map(str, value)) or '(none)'}"
-    shown = repr(value)
-    return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:40] + '...'}"
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} with the keys {_shortened(', '.join(map(str, islice(value, 9)))) or '(none)'}"
+    if _is_mapping_or_table(value):
+        return f"a {type(value).__name__}"
+    return f"{type(value).__name__} {_shortened(repr(value))}"
+
+
+def _shortened(shown: str) -> str:
+    return shown if len(shown) <= 40 else f"{shown[:40]}..."

@@ -32,6 +32,7 @@ def evaluate(
     split: options.Split = "test",
     hard_negatives: options.HardNegatives = 30,
     limit_passages: options.LimitPassages = None,
+    ignore_identical_ids: options.IgnoreIdenticalIds = False,
     similarity: options.Similarity = None,
     k: options.Ks = None,
     index: options.Index = "exact",
@@ -75,7 +76,7 @@ def evaluate(
     for label, encoder in encoders.items():
         retrievers.append(Dense(label, encoder, metric=metric, index=index, cache=embeddings, batch_size=batch_size))
     fusion, blend = Baseline.FUSION in baselines, Baseline.BLEND in baselines
-    evaluation = run(dataset, retrievers, ks=k, fusion=fusion, blend=blend)
+    evaluation = run(dataset, retrievers, ks=k, fusion=fusion, blend=blend, ignore_identical_ids=ignore_identical_ids)
     print_report(evaluation, Console(), failures=failures)
     _write(evaluation, output, card, run_files=run_files, failures=failures, model=next(iter(models), ""))
 

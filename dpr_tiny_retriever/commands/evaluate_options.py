@@ -40,6 +40,13 @@ HardNegatives: TypeAlias = Annotated[int, typer.Option(help="Hard negatives of e
 LimitPassages: TypeAlias = Annotated[
     int | None, typer.Option(help="Read only this many passages, for beir and answers.")
 ]
+IgnoreIdenticalIds: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-identical-ids",
+        help="Leave a passage with a query's own id out of its results (Quora, ArguAna), for beir.",
+    ),
+]
 
 # What is compared
 

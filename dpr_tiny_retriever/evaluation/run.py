@@ -56,23 +56,26 @@ def evaluate(
     ks: Sequence[int] | None = None,
     fusion: bool = False,
     blend: bool = False,
+    ignore_identical_ids: bool = False,
 ) -> Evaluation:
     """Rank the passages with each retriever and measure the rankings.
 
     fusion adds each dense retriever fused with BM25 by reciprocal rank. blend adds what PassageIndex.search finds with
     the same model, whatever the dense retriever itself compares vectors by: hit@k and recall@k are those of a search
     with top_k=k, the other measures those of its first 100. ks None takes those of KS that the corpus has enough
-    passages for. Raises DataError where a k exceeds the corpus, ValueError for repeated names or fusion without BM25
-    and a dense one.
+    passages for. ignore_identical_ids leaves a passage with a query's own id out of what is found for it, as BEIR's
+    figures for Quora and ArguAna do, whose queries stand in their corpus. Raises DataError where a k exceeds the
+    corpus, ValueError for repeated names or fusion without BM25 and a dense one.
     """
     _check_retrievers(retrievers, needs_both=fusion or blend)
     chosen, notes = _checked_ks(ks, dataset)
+    own_rows, own_notes = _own_rows(dataset, ignored=ignore_identical_ids)
     unique = dataset.corpus.unique_passages()
-    depth = min(len(dataset.corpus), max(DEPTH, *chosen))
+    depth = min(len(dataset.corpus), max(DEPTH, *chosen) + ignore_identical_ids)
     ranked = []
     for retriever in retrievers:
         ranking = retriever.rank(dataset.queries, dataset.corpus, unique, min(depth, len(unique.first)))
-        ranked.append((retriever, _of_all_rows(ranking, unique, depth)))
+        ranked.append((retriever, _without(_of_all_rows(ranking, unique, depth), own_rows)))
     results = [_result(dataset, one.name, one.kind, ranking, chosen) for one, ranking in ranked]
     for sparse, sparse_ranking in ranked:
         for dense, dense_ranking in ranked:
@@ -84,7 +87,7 @@ def evaluate(
                 results.append(_result(dataset, f"{name}, by rank", "fusion", by_rank, chosen))
             if blend:
                 results.append(_blended(dataset, f"{name}, blended", dense_ranking, sparse_ranking, chosen))
-    return Evaluation(dataset, tuple(chosen), results, [*dataset.notes, *notes])
+    return Evaluation(dataset, tuple(chosen), results, [*dataset.notes, *own_notes, *notes])
 
 
 def _result(dataset: Dataset, name: str, kind: Kind, ranking: Ranking, ks: Sequence[int]) -> Result:
@@ -108,6 +111,34 @@ def _of_all_rows(ranking: Ranking, unique: UniquePassages, depth: int) -> Rankin
     """The ranking of unique passages as one of all rows, duplicates behind each other."""
     indexed = None if ranking.indexed is None else expand_duplicates(_padded(ranking.indexed, depth), unique)
     return replace(ranking, hits=expand_duplicates(_padded(ranking.hits, depth), unique), indexed=indexed)
+
+
+def _own_rows(dataset: Dataset, *, ignored: bool) -> tuple[NDArray[np.int32] | None, list[str]]:
+    """The rows to leave out, [q], None for none, and what to say about queries that stand in their corpus."""
+    if ignored and dataset.own_rows is None:
+        raise ValueError(f"found ignore_identical_ids with the protocol {dataset.protocol}; expected it with beir")
+    own = [(query, row) for query, row in zip(dataset.queries, dataset.own_rows or [], strict=False) if row >= 0]
+    if ignored:
+        note = f"{len(own)} queries have the id of a passage, which is left out of their results"
+        return np.array(dataset.own_rows, np.int32), [note]
+    count = sum(dataset.corpus[row].text == query for query, row in own)
+    note = f"{count} queries stand in the corpus and find themselves; --ignore-identical-ids leaves them out"
+    return None, [note] if count else []
+
+
+def _without(ranking: Ranking, own_rows: NDArray[np.int32] | None) -> Ranking:
+    """The ranking without one row, or -1, of each query."""
+    if own_rows is None:
+        return ranking
+
+    def remaining(hits: Hits) -> Hits:
+        is_left = hits.rows != own_rows[:, None]
+        order = np.argsort(~is_left, axis=1, kind="stable")
+        rows, scores = np.where(is_left, hits.rows, -1), np.where(is_left, hits.scores, np.float32(-np.inf))
+        return Hits(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+    indexed = None if ranking.indexed is None else remaining(ranking.indexed)
+    return replace(ranking, hits=remaining(ranking.hits), indexed=indexed)
 
 
 def _check_retrievers(retrievers: Sequence[Retriever], *, needs_both: bool) -> None:

@@ -200,7 +200,11 @@ def test_wrong_data_is_reported_with_file_and_line(tmp_path: Path) -> None:
     data = write_library(tmp_path)
     text = (data / "corpus.jsonl").read_text().splitlines(keepends=True)
     write_text(data / "corpus.jsonl", "".join([*text[:4], "{broken\n", *text[4:]]))
-    assert f"{data / 'corpus.jsonl'}:5: broken JSON" in error_of("--data", data, "--baseline", "bm25")
+    result = run("--data", data, "--baseline", "bm25", "--ignore-identical-ids")
+    assert f"Note: 1 record left out: first {data / 'corpus.jsonl'}:5: broken JSON" in result.output
+    assert "Note: 0 queries have the id of a passage" in result.output
+    write_text(data / "qrels" / "test.tsv", "q0\td0\t1\nq0\td0\t0\n")
+    assert f"{data / 'qrels/test.tsv'}:2: passage 'd0' is judged 0" in error_of("--data", data, "--baseline", "bm25")
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 import re
-from collections.abc import Callable
+from collections import UserDict
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -76,6 +79,30 @@ def test_what_is_no_list_of_texts_is_refused(pair: DualEncoder, encoder: Encoder
     for encode in (pair.encode_queries, pair.encode_passages, encoder.encode):
         with pytest.raises(TypeError, match=r"^(queries|passages) is .*; expected a list"):
             encode(values)
+
+
+class Table:
+    """A table as pandas has them: iterating gives its columns, as it does their values for one of them."""
+
+    def __init__(self, columns: dict[str, list[str]], ndim: int) -> None:
+        self.columns, self.ndim = columns, ndim
+
+    def keys(self) -> list[str]:
+        return list(self.columns)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns if self.ndim == 2 else next(iter(self.columns.values())))
+
+
+@pytest.mark.parametrize("kind", [dict, UserDict, MappingProxyType, partial(Table, ndim=2)])
+def test_mappings_and_tables_are_refused_for_their_keys(pair: DualEncoder, kind: Any) -> None:
+    values = kind({f"key {number}": ["a"] for number in range(100)})
+    for encode in (pair.encode_queries, pair.encode_passages):
+        with pytest.raises(TypeError, match=r"whose keys are no .*; expected a list: write list\(zip") as caught:
+            encode(values)
+        assert len(str(caught.value)) < 250
+    column = Table({"text": ["the river", "the city"]}, ndim=1)
+    assert np.array_equal(pair.encode_queries(column), pair.encode_queries(["the river", "the city"]))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from retrieval_data import dpr_records, sentence, write_beir, write_text
+from retrieval_data import dpr_record, dpr_records, sentence, write_beir, write_dpr, write_text
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.evaluation import Dense, Result, evaluate, load_dataset
+from dpr_tiny_retriever.evaluation import BM25, Dense, Result, evaluate, load_dataset
 
 pytestmark = pytest.mark.evaluation
 
@@ -99,6 +99,35 @@ def test_beir_counts_judged_passages(tmp_path: Path, encoder: DualEncoder) -> No
         found = [{f"d{row}" for row in rows[i, :k]} & grades[f"q{i}"].keys() for i in range(12)]
         assert result.measures[f"hit@{k}"] == pytest.approx(np.mean([bool(hits) for hits in found]))
         assert result.measures[f"recall@{k}"] == pytest.approx(np.mean([len(hits) / 4 for hits in found]))
+
+
+@pytest.mark.parametrize("options", [{}, {"fusion": True, "blend": True}])
+def test_queries_that_stand_in_their_corpus_are_left_out_of_their_own_results(
+    tmp_path: Path, encoder: DualEncoder, options: dict[str, bool]
+) -> None:
+    chance = random.Random(6)
+    texts = [sentence(chance, 8) for _ in range(20)]
+    corpus = [{"_id": str(i), "title": "", "text": text} for i, text in enumerate(texts)]
+    queries = [{"_id": str(i), "text": texts[i]} for i in range(5)] + [{"_id": "x", "text": texts[7]}]
+    dataset = load_dataset(write_beir(tmp_path, corpus, queries, [(q["_id"], "9", 1) for q in queries]))
+    retrievers = [BM25(), Dense("pair", encoder)]
+    plain = evaluate(dataset, retrievers, ks=[20], **options)
+    left_out = evaluate(dataset, retrievers, ks=[20], ignore_identical_ids=True, **options)
+    assert plain.notes == ["5 queries stand in the corpus and find themselves; --ignore-identical-ids leaves them out"]
+    assert left_out.notes == ["5 queries have the id of a passage, which is left out of their results"]
+    for before, after in zip(plain.results[:2], left_out.results[:2], strict=True):
+        for query in range(6):
+            expected = [row for row in before.hits.rows[query].tolist() if row != query or query == 5]
+            assert [row for row in after.hits.rows[query].tolist() if row >= 0] == [row for row in expected if row >= 0]
+    for result in left_out.results:
+        assert all(query not in result.hits.rows[query] for query in range(5))
+    assert left_out.results[0].hits.rows[5, 0] == 7, "an equal text under another id is found"
+
+
+def test_identical_ids_are_of_beir_sets_only(tmp_path: Path, encoder: DualEncoder) -> None:
+    dataset = load_dataset(write_dpr(tmp_path / "dev.json", dpr_record("one?", ["a"], ["b"])), hard_negatives=1)
+    with pytest.raises(ValueError, match="found ignore_identical_ids with the protocol dpr-dev"):
+        evaluate(dataset, [BM25()], ks=[1], ignore_identical_ids=True)
 
 
 def test_answers_counts_passages_that_hold_an_answer(tmp_path: Path, encoder: DualEncoder) -> None:
