@@ -7,9 +7,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -37,24 +37,22 @@ class Texts:
     """Texts to be indexed: the stamp of each source, and how the texts of some sources are read."""
 
     stamps: dict[str, str]
-    unreadable: list[Unreadable]
     read: Callable[[set[str]], Iterable[Text | Unreadable]]
+    unreadable: Sequence[Unreadable] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Documents of other kinds: suffix -> count."""
 
 
 def folder_texts(folder: Path, *, all_folders: bool) -> Texts:
-    """The files of a folder, others being counted aloud.
-
-    Raises FileNotFoundError, NotADirectoryError or ValueError where there are none.
-    """
-    from dpr_tiny_retriever.data.text_files import counted_suffixes, find_text_files, read_text_files
+    """The files of a folder; raises FileNotFoundError, NotADirectoryError or ValueError where there are none."""
+    from dpr_tiny_retriever.data.text_files import find_text_files, read_text_files
 
     found = find_text_files(folder, all_folders=all_folders)
-    if found.left_out:
-        note(f"Left out: {counted_suffixes(found.left_out)}")
     return Texts(
         {file.source: file.stamp for file in found.files},
-        found.unreadable,
         lambda changed: read_text_files(file for file in found.files if file.source in changed),
+        found.unreadable,
+        found.left_out,
     )
 
 
@@ -62,7 +60,7 @@ def reference_texts() -> Texts:
     """The Python language reference."""
     from dpr_tiny_retriever.data.text_files import SPLITTING_RULES, read_python_reference
 
-    return Texts({"help()": f"{SPLITTING_RULES} {sys.version}"}, [], lambda changed: read_python_reference())
+    return Texts({"help()": f"{SPLITTING_RULES} {sys.version}"}, lambda changed: read_python_reference())
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class FolderIndex:
         self._may_be_remade = is_cache
         self._index: PassageIndex | None = None
         self._texts: Texts | None = None
-        self._named: list[Unreadable] = []
+        self._named: tuple[list[Unreadable], Mapping[str, int]] = [], {}
         self._mended(self._opened)
 
     def close(self) -> None:
@@ -114,6 +112,13 @@ class FolderIndex:
     def search(self, question: str, top_k: int, mode: SearchMode) -> list[FoundPassage]:
         """The best passages for a question, as PassageIndex.search finds them."""
         return self._mended(lambda: self._opened().search(question, top_k, mode=mode))
+
+    @property
+    def scores_are_cosines(self) -> bool:
+        """Whether passages are compared with questions by the cosine of their vectors."""
+        from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
+
+        return scores_are_cosines(self._encoder.similarity, normalize=self._encoder.normalize)
 
     def _opened(self) -> PassageIndex:
         from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
@@ -147,7 +152,7 @@ class FolderIndex:
         encoder = self._encoder.passage_encoder
         cut_before = encoder.num_truncated
         passages = list(_passages(texts.read(changed), len(changed), unreadable, encoder)) if changed else []
-        self._name(unreadable)
+        self._name(unreadable, texts.left_out)
         failed = {one.source for one in unreadable}
         if texts.stamps.keys() <= failed:
             raise ValueError("none of these files can be read; expected at least one in UTF-8")
@@ -162,11 +167,15 @@ class FolderIndex:
             note(f"{_counted(cut)} longer than the model reads: cut to {encoder.max_length} tokens")
         return Update(len(index), added, deleted, seconds)
 
-    def _name(self, unreadable: list[Unreadable]) -> None:
-        """Say what was passed over, the first ones by name, unless that has been said before."""
-        if unreadable == self._named:
+    def _name(self, unreadable: list[Unreadable], left_out: Mapping[str, int]) -> None:
+        """Say what was passed over, the first files by name, unless that has been said before."""
+        from dpr_tiny_retriever.data.text_files import counted_suffixes
+
+        if (unreadable, left_out) == self._named:
             return
-        self._named = unreadable
+        self._named = unreadable, left_out
+        if left_out:
+            note(f"Left out: {counted_suffixes(left_out)}")
         for one in unreadable[:_NAMED_UNREADABLE]:
             note(f"Passed over {one.source}: {one.reason}")
         if len(unreadable) > _NAMED_UNREADABLE:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpr_tiny_retriever._version import __version__
-from dpr_tiny_retriever.commands.answers import Answer, answer
+from dpr_tiny_retriever.commands.answers import Answer, find_answer
 from dpr_tiny_retriever.commands.console import note
 from dpr_tiny_retriever.commands.folder_index import FolderIndex, Texts, folder_texts, open_index, update_lines
 from dpr_tiny_retriever.commands.options import AllFolders, Backend, Folder, IndexPath, Model, Threads
@@ -71,7 +71,7 @@ def _server(index: FolderIndex, read: Callable[[], Texts], folder: Path) -> MCPS
         try:
             with one_at_a_time:
                 index.bring_up_to_date(read())
-                return answer(question, mode, index.search(question, top_k, mode))
+                return find_answer(index, question, top_k, mode)
         except (ValueError, OSError) as error:
             raise ToolError(str(error)) from error
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_tiny_retriever.commands.answers import answer, show, write_json
+from dpr_tiny_retriever.commands.answers import find_answer, show, write_json
 from dpr_tiny_retriever.commands.console import note, say
 from dpr_tiny_retriever.commands.folder_index import (
     FolderIndex,
@@ -100,7 +100,7 @@ def _serve(index: FolderIndex, texts: Texts, questions: Iterable[str], reply: _R
         tell(line)
     for question in questions:
         begin = time.perf_counter()
-        found = answer(question, reply.mode, index.search(question, reply.top_k, reply.mode))
+        found = find_answer(index, question, reply.top_k, reply.mode)
         if reply.as_json:
             write_json(found)
         else:

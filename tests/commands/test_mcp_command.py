@@ -25,6 +25,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "garden.md").write_text("# Roses\n\nRoses are cut in early spring.", "utf-8")
     (folder / "kitchen.txt").write_text("Bread dough rests for an hour.", "utf-8")
+    (folder / "scan.pdf").touch()
     return folder
 
 
@@ -83,4 +84,5 @@ def test_standard_output_is_the_protocols_alone(folder: Path, tmp_path: Path) ->
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("Left out: 1 .pdf") == 1
     assert "2 passages encoded" in done.stderr

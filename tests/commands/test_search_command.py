@@ -235,6 +235,39 @@ def test_json_is_one_object_a_question_and_nothing_else(folder: Path) -> None:
     assert "2 passages encoded" in result.stderr
 
 
+def test_where_nothing_is_near_the_nearest_are_shown_after_saying_so(folder: Path) -> None:
+    shown = run("search", folder, "Which moons has Neptune?").stdout
+    assert shown.index("Nothing near: the best passage is far from the question") < shown.index("  1. ")
+    assert "there is no passage" in run("search", folder, "Which moons has Neptune?", "--mode", "bm25").stdout
+    assert "Nothing near" not in run("search", folder, "When are roses cut?").stdout
+    answers = run("search", folder, "--json", "When are roses cut?", "Which moons has Neptune?").stdout.splitlines()
+    assert [json.loads(line)["near"] for line in answers] == [True, False]
+
+
+#: Its vector is far from what it says in passing.
+LONG = (
+    "Bread dough rests for an hour before it is baked, in a bowl under a wet towel, far from the window. The oven is "
+    "heated to two hundred and thirty degrees with a pan of water on its floor. Salt goes in last. Loaves are turned "
+    "once, after twenty minutes, and cool on a rack. The flour comes from the mill by the river, the one with the "
+    "green door; ask for the sack marked vx77."
+)
+
+
+def test_a_passage_with_all_words_of_the_question_is_near(folder: Path) -> None:
+    write(folder / "log.txt", LONG)
+    found = json.loads(run("search", folder, "What is VX77?", "--json").stdout)
+    assert found["passages"][0]["dense_score"] < 0.4
+    assert found["near"] is True
+
+
+def test_the_part_of_a_long_passage_is_shown_that_has_the_words_of_the_question(folder: Path) -> None:
+    write(folder / "log.txt", LONG)
+    assert "     Bread dough rests" in run("search", folder, "How hot is the oven?").stdout
+    shown = run("search", folder, "Which sack is from the green door?", "--top-k", "1").stdout
+    assert "     ... " in shown
+    assert "marked vx77." in shown
+
+
 def test_a_mode_ranks_by_vectors_or_by_words_alone(folder: Path) -> None:
     dense = json.loads(run("search", folder, "Roses?", "--json", "--mode", "dense").stdout)
     bm25 = json.loads(run("search", folder, "Roses?", "--json", "--mode", "bm25").stdout)
