@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.passage_store import blocks
 from dpr_tiny_retriever.passage import as_queries
@@ -19,8 +19,10 @@ from dpr_tiny_retriever.retrieval.blended_search import list_length
 from dpr_tiny_retriever.retrieval.bm25_words import bm25_words, matched_words
 from dpr_tiny_retriever.retrieval.fusion import Placement, RankedList, blend, explain
 from dpr_tiny_retriever.retrieval.index_file import IndexedPassage, IndexFile
+from dpr_tiny_retriever.retrieval.index_vectors import IndexVectors
 from dpr_tiny_retriever.retrieval.metadata_labels import Where, allowed_labels
-from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows, scores_are_cosines
+from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
+from dpr_tiny_retriever.threads import WorkerPool
 from dpr_tiny_retriever.types import SearchMode, Vectors
 
 if TYPE_CHECKING:
@@ -28,12 +30,6 @@ if TYPE_CHECKING:
 
 #: Passages encoded and written at once: what an interruption can cost.
 _BATCH = 1024
-#: Floats of the vectors that are multiplied at once. BLAS shares larger products among threads, which takes twice as
-#: long where other processes are busy.
-_PRODUCT_SIZE = 1 << 18
-#: BLAS rounds the rows that are left over at the end of a matrix differently. With a multiple of this many rows, filled
-#: up with zeros, none are left over, and equal vectors have equal scores.
-_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,9 @@ class PassageIndex:
         self.path = Path(path)
         fingerprint = encoder.passage_encoder.fingerprint()
         self._file = IndexFile(self.path, model=model_name, fingerprint=fingerprint, dim=encoder.embedding_dim)
-        self._rows_at_once = _ROWS * max(1, _PRODUCT_SIZE // (_ROWS * encoder.embedding_dim))
         self._cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
-        self._read_at = -1  # the file's number of changes when the vectors below were read
-        self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
-        self._vectors: Vectors = np.empty((0, encoder.embedding_dim), np.float32)
+        by_cosine = encoder.similarity == "cosine" and not encoder.normalize
+        self._vectors = IndexVectors(self._file, encoder.embedding_dim, by_cosine=by_cosine)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], encoder: DualEncoder, *, model_name: str = "") -> PassageIndex:
@@ -195,12 +189,12 @@ class PassageIndex:
         allowed = [] if where is None else allowed_labels(where)
         _check_search(question, top_k, mode)
         depth = list_length(top_k)
-        query = None if mode == "bm25" else self._comparable(self.encoder.encode_queries([question]))[0]
+        query = None if mode == "bm25" else self.encoder.encode_queries([question])[0]
         with self._file.transaction():
             among = self._file.labelled(allowed) if allowed else None
             dense = sparse = RankedList([], [])
             if query is not None:
-                dense = self._nearest(query, depth, among)
+                dense = self._vectors.nearest(query, depth, among=among)
             if mode != "dense":
                 sparse = self._file.search_words(bm25_words(question), depth, among=among)
             if mode == "blend":
@@ -218,50 +212,36 @@ class PassageIndex:
     def _store(
         self, passages: Mapping[str, IndexedPassage], show_progress: bool | None, *, replace: bool = False
     ) -> None:
-        """Encode and write step by step; without replace, ids that another process has stored meanwhile are kept."""
+        """Encode and write step by step: one batch is written while the next is encoded."""
         waiting = list(passages.values())
-        if not waiting:
+        batches = [waiting[part] for part in blocks(len(waiting), _BATCH)]
+        if not batches:
             return
-        with progress_bar(total=len(waiting), unit=" passages", show_progress=show_progress) as progress:
-            for start in range(0, len(waiting), _BATCH):
-                batch = waiting[start : start + _BATCH]
-                pairs = [(passage.title, passage.text) for passage in batch]
-                vectors = self.encoder.encode_passages(pairs, show_progress=False)
-                with self._file.transaction(write=True):
-                    taken = self._file.present([passage.id for passage in batch])
-                    if replace:
-                        self._file.delete(taken)
-                        taken = set()
-                    kept = [row for row, passage in enumerate(batch) if passage.id not in taken]
-                    self._file.insert([batch[row] for row in kept], vectors[kept])
-                progress.update(len(batch))
+        with (
+            progress_bar(total=len(waiting), unit=" passages", show_progress=show_progress) as bar,
+            WorkerPool(1) as pool,
+        ):
+            encoding = pool.submit(partial(self._encoded, batches[0]))
+            for batch, following in zip(batches, [*batches[1:], None], strict=True):
+                vectors = encoding.result()
+                if following is not None:
+                    encoding = pool.submit(partial(self._encoded, following))
+                self._write(batch, vectors, replace)
+                bar.update(len(batch))
 
-    def _nearest(self, query: Vectors, k: int, among: NDArray[np.int64] | None) -> RankedList:
-        """The numbers of the k nearest passages, of those among these numbers; None is all."""
-        self._read_vectors()
-        numbers, scores = self._numbers, np.empty(len(self._vectors), np.float32)
-        for rows in blocks(len(scores), self._rows_at_once):
-            np.dot(self._vectors[rows], query, out=scores[rows])
-        scores = scores[: len(numbers)]
-        if among is not None:
-            chosen = np.isin(numbers, among, assume_unique=True)
-            scores, numbers = scores[chosen], numbers[chosen]
-        best = best_rows(scores[None], min(k, len(scores)))
-        return RankedList(numbers[best.rows[0]], best.scores[0])
+    def _encoded(self, batch: Sequence[IndexedPassage]) -> Vectors:
+        pairs = [(passage.title, passage.text) for passage in batch]
+        return self.encoder.encode_passages(pairs, show_progress=False)
 
-    def _read_vectors(self) -> None:
-        """Read the vectors when they are first needed, and again when any process has changed the file."""
-        changes = self._file.changes()
-        if changes != self._read_at:
-            self._numbers, vectors = self._file.vectors(multiple_of=self._rows_at_once)
-            self._vectors, self._read_at = self._comparable(vectors), changes
-
-    def _comparable(self, vectors: Vectors) -> Vectors:
-        """To unit length, where the model's similarity is the cosine and its vectors are not of that length."""
-        if self.encoder.similarity == "cosine" and not self.encoder.normalize:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors /= np.where(norms > 0, norms, 1)
-        return vectors
+    def _write(self, batch: Sequence[IndexedPassage], vectors: Vectors, replace: bool) -> None:
+        """Write a batch in one transaction; without replace, ids that another process has stored meanwhile are kept."""
+        with self._file.transaction(write=True):
+            taken = self._file.present([passage.id for passage in batch])
+            if replace:
+                self._file.delete(taken)
+                taken = set()
+            kept = [row for row, passage in enumerate(batch) if passage.id not in taken]
+            self._file.insert([batch[row] for row in kept], vectors[kept])
 
 
 def _check_search(question: str, top_k: int, mode: str) -> None:
