@@ -19,6 +19,12 @@ def titles(found: list[Document]) -> list[str]:
     return [document.metadata["title"] for document in found]
 
 
+@pytest.fixture(scope="module")
+def embeddings(separator: str) -> TinyDPREmbeddings:
+    """The bundled pair, whose vectors mean something."""
+    return TinyDPREmbeddings(title_separator=separator)
+
+
 @pytest.fixture
 def retriever(embeddings: TinyDPREmbeddings, documents: list[Document]) -> TinyDPRBlendRetriever:
     return TinyDPRBlendRetriever.from_documents(documents, embeddings, k=3)
