@@ -99,8 +99,8 @@ def find_text_files(folder: Path, *, all_folders: bool = False) -> FoundFiles:
     if not files and not unreadable:
         hint = "" if all_folders else "; hidden folders, node_modules and the like were left out"
         others = f" but {counted_suffixes(left_out)}" if left_out else ""
-        problem = f"{folder} holds no {' or '.join(sorted(_SUFFIXES))} file{others}"
-        raise ValueError(f"{problem}; expected at least one, at any depth{hint}")
+        kinds = KINDS_OF_FILES.replace("and", "or")
+        raise ValueError(f"{folder} holds no {kinds} file{others}; expected at least one, at any depth{hint}")
     return FoundFiles(sorted(files, key=lambda file: file.path), unreadable, dict(left_out.most_common()))
 
 

@@ -161,7 +161,7 @@ def test_names_that_are_not_utf_8_are_shown_as_escapes(tmp_path: Path, environme
     (folder / os.fsdecode(b"caf\xe9.txt")).unlink()
     done = run("search", folder, "When does it open?", environment=environment)
     assert (done.returncode, done.stderr[:6]) == (1, "Error:")
-    assert r"dir\xe9 holds no .md or .txt file" in done.stderr
+    assert r"dir\xe9 holds no .txt, .md, .rst or .html file" in done.stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -38,10 +38,10 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
 def test_a_wrong_folder_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*expected one that holds"):
         find_text_files(tmp_path / "missing")
-    with pytest.raises(ValueError, match=r"holds no \.htm or .* or \.xhtml file; expected"):
+    with pytest.raises(ValueError, match=r"holds no \.txt, \.md, \.rst or \.html file; expected"):
         find_text_files(tmp_path)
     (tmp_path / "a.pdf").touch()
-    with pytest.raises(ValueError, match=r"\.xhtml file but 1 \.pdf; expected"):
+    with pytest.raises(ValueError, match=r"\.html file but 1 \.pdf; expected"):
         find_text_files(tmp_path)
     file = tmp_path / "a.txt"
     file.write_text("a")
