@@ -27,11 +27,7 @@ def mcp(
     threads: Threads = None,
     all_folders: AllFolders = False,
 ) -> None:
-    """Let an assistant search a folder: a server of the Model Context Protocol on standard input and output.
-
-    It has one tool, `search`, over the index that `dpr-tiny search` keeps; before each question the index is brought up
-    to date. Needs the extra `mcp`.
-    """
+    """Let an assistant search a folder, by the Model Context Protocol on standard input and output (extra `mcp`)."""
     _require_mcp()
 
     def read() -> Texts:
