@@ -84,8 +84,8 @@ def _as_pair(passage: PassageLike, position: int) -> tuple[str, str]:
 
 def _refuse_single(values: object, what: str) -> None:
     if _is_mapping_or_table(values):
-        hint = "write list(zip(table['title'], table['text'])) or list(mapping.values())"
-        raise TypeError(f"{what} is {_describe(values)}, whose keys are no {what}; expected a list: {hint}")
+        hint = "such as list(zip(table['title'], table['text'])) or list(mapping.values())"
+        raise TypeError(f"{what} is {_describe(values)}; expected a list, {hint}")
     if isinstance(values, (str, bytes, bytearray, memoryview, Passage)) or not isinstance(values, Iterable):
         raise TypeError(f"{what} is {_describe(values)}; expected a list (a single one goes into a list of one)")
 

@@ -243,7 +243,8 @@ def _passages(
 ) -> Iterator[IndexedPassage]:
     """Split texts into passages that the encoder reads whole; unreadable ones go into the list.
 
-    An id is made of what a passage says: of two that say the same, the first is kept.
+    An id is made of what a passage says and of its line, so that both are right after any change; of two that say the
+    same in a file, the first is kept.
     """
     from dpr_tiny_retriever.data.text_files import Unreadable
     from dpr_tiny_retriever.data.text_passages import split
@@ -256,10 +257,10 @@ def _passages(
             if isinstance(text, Unreadable):
                 unreadable.append(text)
                 continue
-            seen = set[str]()
+            seen = set[tuple[str, str]]()
             for passage in split(text, room=room, count=encoder.tokenizer.count):
-                content = "\0".join((text.source, passage.title, passage.text)).encode()
-                id = hashlib.blake2b(content, digest_size=16).hexdigest()
-                if id not in seen:
-                    seen.add(id)
+                if (passage.title, passage.text) not in seen:
+                    seen.add((passage.title, passage.text))
+                    content = "\0".join((text.source, str(passage.line), passage.title, passage.text)).encode()
+                    id = hashlib.blake2b(content, digest_size=16).hexdigest()
                     yield IndexedPassage(id, passage.title, passage.text, text.source, {"line": passage.line})

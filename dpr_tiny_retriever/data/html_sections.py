@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dpr_tiny_retriever.data.html_tags import Event, html_events
-from dpr_tiny_retriever.data.text_sections import HeadingPath, Section
+from dpr_tiny_retriever.data.text_sections import BYTE_ORDER_MARK, HeadingPath, Section
 
 _LEFT_OUT = frozenset({"script", "style", "nav", "template", "svg"})
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
@@ -25,7 +25,8 @@ def html_sections(content: str) -> Iterator[Section]:
     tables make lines, pre keeps its blanks; scripts, styles and navigation are left out.
     """
     page = _Page()
-    for event in html_events(content.replace("\r\n", "\n").replace("\r", "\n"), without=_LEFT_OUT):
+    text = content.removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n").replace("\r", "\n")
+    for event in html_events(text, without=_LEFT_OUT):
         if event.kind == "text":
             page.add_text(event.value, event.line)
         else:

@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+BYTE_ORDER_MARK = "\ufeff"
 #: The height of a heading with a line above it too.
 _OVERLINED = 3
 
@@ -16,6 +17,8 @@ Markup: TypeAlias = Literal["markdown", "plain", "restructuredtext"]
 #: A fence may stand behind the marker of a list item.
 _FENCE = re.compile(r"(?P<indent> {0,3}(?:(?:[-*+]|\d{1,9}[.)]) {1,4})*)(?P<fence>`{3,}|~{3,})(?P<info>.*)")
 _CLOSING_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")
+#: HTML in which CommonMark reads no Markdown, up to the line that ends it.
+_HTML_BLOCK = re.compile(r" {0,3}<(?:(?P<comment>!--)|(?P<name>pre|script|style|textarea)(?=[\s>]|$))", re.IGNORECASE)
 _HASH_HEADING = re.compile(r" {0,3}(?P<hashes>#{1,6})(?=[ \t]|$)")
 _BULLET_OR_QUOTE = re.compile(r"\s*[-*+>](\s|$)")
 _NUMBERED_ITEM = re.compile(r"\s*\d{1,9}[.)](\s|$)")
@@ -65,8 +68,11 @@ class _Heading(NamedTuple):
 
 
 class _Fence(NamedTuple):
+    """What opened a region in which nothing is a heading, and how far it is indented; or what closes it, of HTML."""
+
     marks: str
     indent: int
+    is_html: bool = False
 
 
 def sections(content: str, markup: Markup) -> Iterator[Section]:
@@ -76,14 +82,14 @@ def sections(content: str, markup: Markup) -> Iterator[Section]:
     or in the latter way alone. Within a fence nothing is a heading. The title in YAML front matter is the outermost
     heading of all.
     """
-    rows = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    rows = content.removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     title, row = ("", 0) if markup == "restructuredtext" else _front_matter(rows)
     path = HeadingPath(((0, title),) if title else ())
     begin, heading_line = row, 1
     levels: dict[str, int] = {}
     fence: _Fence | None = None
     while row < len(rows):
-        heading = _heading_at(rows, row, levels, markup) if fence is None else None
+        heading = _heading_at(rows, row, levels, markup) if fence is None and rows[row] else None
         if heading is None:
             fence = None if markup == "restructuredtext" else _fence_after(rows[row], fence)
             row += 1
@@ -108,7 +114,7 @@ def _front_matter(rows: list[str]) -> tuple[str, int]:
         if key is None and not _FRONT_MATTER_OTHER.match(line):
             break  # a text between two rules
         if folded and (line.startswith((" ", "\t")) or not line):
-            title = f"{title} {line.strip()}".strip()
+            title = "" if line.lstrip().startswith("- ") else f"{title} {line.strip()}".strip()
             continue
         folded = False
         if key is not None and not title and key["key"].strip("\"' ").lower() == "title":
@@ -128,10 +134,15 @@ def _yaml_text(value: str) -> str:
 
 def _fence_after(line: str, fence: _Fence | None) -> _Fence | None:
     """The fence that is open behind a line, None for none; it is closed by at least as many of the same."""
+    if fence is not None and fence.is_html:
+        return None if fence.marks in line.lower() else fence
     if fence is not None:
         match = _CLOSING_FENCE.match(line)
         closes = match is not None and match["fence"].startswith(fence.marks)
         return None if match is not None and closes and len(match["indent"]) <= fence.indent + 3 else fence
+    if block := _HTML_BLOCK.match(line):
+        end = "-->" if block["comment"] else f"</{block['name'].lower()}>"
+        return None if end in line.lower() else _Fence(end, 0, is_html=True)
     match = _FENCE.match(line)
     if match is None or (match["fence"][0] == "`" and "`" in match["info"]):
         return None

@@ -90,6 +90,12 @@ def test_the_index_follows_the_folder(folder: Path) -> None:
     assert "The moon pulls the sea" in run("search", folder, question).output
 
 
+def test_a_line_is_right_after_a_change_above_it(folder: Path) -> None:
+    run("search", folder, "When are roses cut?")
+    write(folder / "garden.md", "# Tulips\n\n" + (folder / "garden.md").read_text())
+    assert "Roses  [garden.md:5]" in run("search", folder, "When are roses cut?").output
+
+
 def test_unchanged_files_are_not_read_again(folder: Path) -> None:
     run("search", folder, "When are roses cut?")
     before = (folder / "kitchen.txt").stat()

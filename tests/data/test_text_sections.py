@@ -46,6 +46,8 @@ def test_a_heading_without_a_body_makes_a_passage_of_its_own() -> None:
         "```\nTitle\n-----\n```",
         "``` \nnever closed\n# to the end",
         "   ```\n# indented by three\n   ```",
+        "<!--\n# a comment\n-->",
+        "<PRE>\n# a comment\n</pre>",
         "- ```bash\n  # in a list item\n  ```",
         "1. - ~~~\n  # in a list of a list\n     ~~~",
     ],
@@ -58,6 +60,14 @@ def test_a_fence_ends_where_it_is_closed_by_as_many_of_the_same() -> None:
     assert passages("# A\n```\n~~~\n``\n````\n# B\nb\n") == [("A", "```\n~~~\n``\n````"), ("B", "b")]
     assert passages("# A\n```\n    ```\n# a\n```\n# B\nb\n") == [("A", "```\n    ```\n# a\n```"), ("B", "b")]
     assert passages("# A\n``` not `a` fence\n# B\nb\n") == [("A", "``` not `a` fence"), ("B", "b")]
+
+
+def test_html_on_one_line_hides_no_heading() -> None:
+    assert passages("\ufeff# A\n<!-- x -->\n# B\n<pre>b</pre>\n<preface>\n# C\nc\n") == [
+        ("A", "<!-- x -->"),
+        ("B", "<pre>b</pre>\n<preface>"),
+        ("C", "c"),
+    ]
 
 
 def test_underlines_are_headings_where_they_stand_below_a_line_of_its_own() -> None:
@@ -109,6 +119,7 @@ def test_front_matter_states_the_title() -> None:
     assert passages("---\ntags: [ops]\n---\nbody\n") == [("note", "body")]
     assert passages("---\ntitle: Once\n---\n# Once\nbody\n") == [("Once", "body")], "the title is not said twice"
     assert passages("---\nno end of it\n") == [("note", "---\nno end of it")]
+    assert passages("---\ntitle:\n  - a list\n---\nbody\n") == [("note", "body")]
     text = "---\nA rule stands above and below.\n---\nbody"
     assert passages(text) == [("note", text)], "no front matter"
     folded = ">-\n  Now:\n  'then'", "|\n\n  Now: 'then'"

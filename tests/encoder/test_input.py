@@ -98,7 +98,9 @@ class Table:
 def test_mappings_and_tables_are_refused_for_their_keys(pair: DualEncoder, kind: Any) -> None:
     values = kind({f"key {number}": ["a"] for number in range(100)})
     for encode in (pair.encode_queries, pair.encode_passages):
-        with pytest.raises(TypeError, match=r"whose keys are no .*; expected a list: write list\(zip") as caught:
+        with pytest.raises(
+            TypeError, match=r"^(queries|passages) is a .*; expected a list, such as list\(zip"
+        ) as caught:
             encode(values)
         assert len(str(caught.value)) < 250
     column = Table({"text": ["the river", "the city"]}, ndim=1)
