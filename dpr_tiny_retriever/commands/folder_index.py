@@ -106,8 +106,9 @@ class FolderIndex:
 
     def bring_up_to_date(self, texts: Texts) -> Update:
         """Encode what is new and forget what is gone; unchanged files are not even read, unreadable ones are named."""
+        update = self._mended(lambda: self._update(texts))
         self._texts = texts
-        return self._mended(lambda: self._update(texts))
+        return update
 
     def search(self, question: str, top_k: int, mode: SearchMode) -> list[FoundPassage]:
         """The best passages for a question, as PassageIndex.search finds them."""

@@ -134,6 +134,17 @@ def test_a_damaged_index_in_the_cache_is_named_and_made_anew(folder: Path, damag
     assert run("search", folder, "When are roses cut?").stderr == ""
 
 
+def test_damage_that_shows_in_an_update_only_is_mended_too(folder: Path) -> None:
+    run("search", folder, "When are roses cut?")
+    [file] = index_files()
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE sources")
+    connection.close()
+    result = run("search", folder, "When are roses cut?")
+    assert "is made anew" in result.stderr
+    assert "2 passages encoded" in result.stdout
+
+
 def test_damage_that_shows_in_an_answer_only_is_mended_too(folder: Path) -> None:
     run("search", folder, "When are roses cut?")
     [file] = index_files()
