@@ -130,6 +130,10 @@ class TinyDPRBlendRetriever(BaseRetriever):
         self.blended_documents.add(stored)
         return ids
 
+    async def aadd_documents(self, documents: Iterable[Document], **options: Any) -> list[str]:
+        """As add_documents, in a thread."""
+        return await run_in_executor(None, partial(self.add_documents, documents, **options))
+
     def delete(self, ids: Sequence[str]) -> None:
         """Delete documents from store and words; raises ValueError, and deletes nothing, for an id unknown here."""
         unknown = [id for id in ids if id not in self.blended_documents]
@@ -140,6 +144,10 @@ class TinyDPRBlendRetriever(BaseRetriever):
             )
         self.vectorstore.delete(list(ids))
         self.blended_documents.delete(ids)
+
+    async def adelete(self, ids: Sequence[str]) -> None:
+        """As delete, in a thread."""
+        await run_in_executor(None, partial(self.delete, ids))
 
     def rebuild(self, documents: Iterable[Document]) -> None:
         """Count the words of these documents and no others: those that the store holds now."""

@@ -114,7 +114,8 @@ def test_scores_that_cannot_be_blended_are_refused(dense: list[Document], bm25: 
 @pytest.mark.parametrize(
     ("similarity", "dense", "bm25", "warned"),
     [
-        ("cosine", [], found(a=0.8, b=0.7, c=0.6), "bm25_documents lie between 0.5 and 1"),
+        ("cosine", [], found(a=0.8, b=0.7, c=0.6), "bm25_documents lie between 0 and 1"),
+        ("cosine", [], found(a=0.05, b=0.03, c=0.01), "use TinyDPRBlendRetriever"),
         ("dot", found(a=0.8, b=0.7, c=0.6), [], "embedding_documents lie between 0 and 1"),
         ("cosine", found(a=0.8, b=0.7, c=0.6), found(a=1.2, b=0.7, c=0.6), ""),
         ("dot", found(a=80.0, b=70.0, c=60.0), [], ""),

@@ -212,31 +212,41 @@ def test_a_pipeline_from_yaml_answers_alike_in_a_fresh_process(
     assert json.loads(printed) == [document.id for document in expected]
 
 
+class CappedStore(InMemoryDocumentStore):
+    """Lists but some of its documents."""
+
+    def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
+        return super().filter_documents(filters)[:3]
+
+
 @component
-class CappedRetriever:
-    """An embedding retriever over a store that lists but some of its documents."""
+class FirstDocuments:
+    """An embedding retriever that finds the first documents of its store, whatever is asked."""
 
-    class Store(InMemoryDocumentStore):
-        def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
-            return super().filter_documents(filters)[:3]
-
-    def __init__(self) -> None:
-        self.document_store = self.Store()
+    def __init__(self, document_store: InMemoryDocumentStore) -> None:
+        self.document_store = document_store
 
     @component.output_types(documents=list[Document])
     def run(
         self, query_embedding: list[float], filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
-        return {"documents": []}
+        return {"documents": self.document_store.filter_documents()[:2]}
 
 
 def test_a_store_that_lists_but_some_of_its_documents_is_refused(
     documents: list[Document], text_embedder: TinyDPRTextEmbedder
 ) -> None:
-    capped = CappedRetriever()
+    capped = FirstDocuments(CappedStore())
     capped.document_store.write_documents(documents)
-    with pytest.raises(ValueError, match=r"Store.filter_documents\(\) lists 3 of 8 documents; .*TinyDPRBlendJoiner"):
+    with pytest.raises(ValueError, match=r"CappedStore.filter_documents\(\) lists 3 of 8 .*TinyDPRBlendJoiner"):
         TinyDPRBlendRetriever(capped, text_embedder).run("octopus")
+
+
+def test_vectors_of_another_width_are_refused(text_embedder: TinyDPRTextEmbedder) -> None:
+    store = InMemoryDocumentStore()
+    store.write_documents([Document(content="sea", embedding=[0.5, 0.5])])
+    with pytest.raises(ValueError, match=r"has 2 floats, those of the text embedder 128; .* the same model"):
+        TinyDPRBlendRetriever(FirstDocuments(store), text_embedder).run("sea")
 
 
 def test_parts_that_do_not_fit_are_refused(store: InMemoryDocumentStore, text_embedder: TinyDPRTextEmbedder) -> None:

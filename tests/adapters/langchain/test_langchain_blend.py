@@ -88,6 +88,18 @@ def test_documents_are_added_to_and_deleted_from_store_and_words(retriever: Tiny
         retriever.delete([id])
 
 
+def test_adding_and_deleting_work_asynchronously(retriever: TinyDPRBlendRetriever) -> None:
+    async def add_ask_and_delete() -> list[list[str]]:
+        ids = await retriever.aadd_documents([Document(page_content="a quokka", metadata={"title": "Quokka"})])
+        added = titles(await retriever.ainvoke("quokka", k=1))
+        await retriever.adelete(ids)
+        return [added, titles(await retriever.ainvoke("quokka", k=100))]
+
+    added, left = asyncio.run(add_ask_and_delete())
+    assert added == ["Quokka"]
+    assert "Quokka" not in left
+
+
 def test_a_document_of_the_same_id_is_replaced(retriever: TinyDPRBlendRetriever, documents: list[Document]) -> None:
     changed = Document(page_content="It now says quokka.", metadata={"title": "Tides"}, id=documents[2].id)
     assert retriever.add_documents([changed]) == [documents[2].id]

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 # haystack scales with scale_score=True, in InMemoryDocumentStore and in most integrations: a dot product s becomes
 # 1 / (1 + exp(-s / 100)), a cosine s becomes (s + 1) / 2, a BM25 score s becomes 1 / (1 + exp(-s / 8)).
 _SCALED_DOT_PRODUCTS_OF_UNIT_VECTORS = (1 / (1 + math.exp(0.01)), 1 / (1 + math.exp(-0.01)))  # of -1 and of 1
-_SCALED_BM25 = (0.5, 1.0)
+# PostgreSQL's ts_rank, which is not BM25, mostly lies below 0.1.
 #: So many scores do not lie in one of these narrow ranges by chance.
 _TELLING_COUNT = 3
 #: A cosine in float32 may exceed 1 by as much.
@@ -46,13 +46,14 @@ def embedding_scores(documents: Sequence[Document], similarity: Similarity) -> d
 def bm25_scores(documents: Sequence[Document]) -> dict[str, float]:
     """The score of each document by id; a document whose score is not above 0 shares no word with the query: left out.
 
-    Warns where all scores are in the range of scaled ones.
+    Warns where all scores lie below 1, as scaled ones do.
     """
     scores = _scores(documents, "bm25_documents")
-    if _all_between(list(scores.values()), *_SCALED_BM25):
+    if _all_between(list(scores.values()), 0, 1):
         logger.warning(
-            "All scores of bm25_documents lie between 0.5 and 1, as scaled ones do. If they are, make the BM25 "
-            "retriever with scale_score=False: the blend weighs BM25 by how large its scores are."
+            "All scores of bm25_documents lie between 0 and 1, as scaled ones do, and others that are not BM25. If "
+            "they are scaled, make the BM25 retriever with scale_score=False; if they are not BM25, use "
+            "TinyDPRBlendRetriever, which counts words itself."
         )
     return {id: score for id, score in scores.items() if score > 0}
 

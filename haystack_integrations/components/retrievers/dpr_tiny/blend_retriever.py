@@ -163,6 +163,12 @@ class TinyDPRBlendRetriever:
         cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
         if not found or any(document.embedding is None for document in found):
             return embedding_scores(found, "cosine" if cosine else "dot")
+        for document in found:
+            if len(document.embedding or ()) != len(embedding):
+                raise ValueError(
+                    f"the embedding of document {document.id} has {len(document.embedding or ())} floats, those of the "
+                    f"text embedder {len(embedding)}; expected documents that were embedded with the same model"
+                )
         vectors, query = np.array([document.embedding for document in found]), np.array(embedding)
         if cosine:
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
