@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
+_MARKUP = re.compile(r"<(?=/?[a-zA-Z]|[!?])")
 _TAG = re.compile(r"<(?P<slash>/?)(?P<name>[a-zA-Z][^\s/<>]*)")
 #: What can end a tag, or begin a quoted value in which ">" ends none.
 _TAG_END = re.compile(r">|=\s*[\"']")
@@ -42,10 +43,13 @@ def html_events(page: str, *, without: frozenset[str]) -> Iterator[Event]:
         counted = begin
         return Event(kind, value, line)
 
-    while (at := page.find("<", at)) >= 0:
+    while markup := _MARKUP.search(page, at):
+        at = markup.start()
         tag = _TAG.match(page, at)
         end = scanner.tag_end(tag.end()) if tag else scanner.comment_end(at)
         if end < 0:
+            if scanner.has_no_more_tags:
+                break
             at += 1  # no markup, but a text that holds "<"
             continue
         if start < at:
@@ -67,6 +71,11 @@ class _Scanner:
         self._page = page
         self._absent = set[str]()
         self._trusts_quotes = True
+
+    @property
+    def has_no_more_tags(self) -> bool:
+        """Whether nothing ends a tag any more, as has been found out before."""
+        return ">" in self._absent
 
     def tag_end(self, at: int) -> int:
         """Behind the ">" of a tag, -1 where there is none."""
