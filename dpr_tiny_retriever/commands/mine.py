@@ -43,7 +43,7 @@ def mine(
     mining = Mining((first_rank, last_rank), count, margin, exclude_answers, keep)
     examples = [example for path in data for example in read_examples(path, split=split, skipped=skipped)]
     passages = (
-        read_corpus(corpus)
+        read_corpus(corpus, skipped=skipped)
         if corpus
         else [p for example in examples for p in (*example.positives, *example.hard_negatives)]
     )

@@ -15,6 +15,7 @@ from dpr_tiny_retriever.data.answer_matching import answer_tokens, has_answer
 from dpr_tiny_retriever.data.examples import Example
 from dpr_tiny_retriever.data.passage_files import add_passages
 from dpr_tiny_retriever.data.passage_store import PassageStore
+from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.retrievers import BM25, Dense, Retriever
 
@@ -46,11 +47,14 @@ class Mining:
             raise ValueError(f"count is {self.count}; expected 1 or more")
 
 
-def read_corpus(paths: Iterable[Path]) -> PassageStore:
-    """The passages of BEIR's corpus.jsonl or DPR's psgs.tsv, plain or .gz, on disk."""
+def read_corpus(paths: Iterable[Path], *, skipped: SkippedRecords | None = None) -> PassageStore:
+    """The passages of BEIR's corpus.jsonl or DPR's psgs.tsv, plain or .gz, on disk.
+
+    A record that is no passage raises DataError, or is added to skipped and left out.
+    """
     corpus = PassageStore()
     for path in paths:
-        add_passages(corpus, path)
+        add_passages(corpus, path, skipped=skipped)
     return corpus
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from dpr_tiny_retriever import DualEncoder, Passage
 from dpr_tiny_retriever.retrieval.retrievers import BM25
-from dpr_tiny_retriever.training import Example, Mining, mine_bm25, mine_dense, read_corpus
+from dpr_tiny_retriever.training import Example, Mining, SkippedRecords, mine_bm25, mine_dense, read_corpus
 
 pytestmark = pytest.mark.training
 
@@ -91,6 +91,10 @@ def test_a_corpus_is_read_from_beir_and_dpr_files(tmp_path: Path) -> None:
     (tmp_path / "psgs.tsv").write_text("id\ttext\ttitle\n1\ty\tB\n")
     corpus = read_corpus([tmp_path / "corpus.jsonl", tmp_path / "psgs.tsv"])
     assert list(corpus) == [Passage("A", "x"), Passage("B", "y")]
+    (tmp_path / "psgs.tsv").write_text("id\ttext\ttitle\n1\ty\tB\n2\tz\n")
+    skipped = SkippedRecords()
+    assert list(read_corpus([tmp_path / "psgs.tsv"], skipped=skipped)) == [Passage("B", "y")]
+    assert skipped.count == 1
 
 
 @pytest.mark.parametrize(("ranks", "count"), [((0, 3), 1), ((3, 2), 1), ((1, 2), 0)])
