@@ -17,7 +17,7 @@ from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRTextEmbedder
 from haystack_integrations.components.joiners.dpr_tiny.blend_joiner import check_count, explanation
 from haystack_integrations.components.joiners.dpr_tiny.scores import embedding_scores
-from haystack_integrations.components.retrievers.dpr_tiny.parts import check_retriever, store_of
+from haystack_integrations.components.retrievers.dpr_tiny.parts import check_retriever, documents_by_id, store_of
 
 
 @component
@@ -194,8 +194,7 @@ class TinyDPRBlendRetriever:
         hits = self._mirror().search(query, dense, top_k, cosine=cosine, among=allowed)
         missing = [hit.id for hit in hits if hit.id not in by_id]
         if missing:
-            filters = {"field": "id", "operator": "in", "value": missing}
-            by_id.update((document.id, document) for document in store.filter_documents(filters))
+            by_id.update(documents_by_id(store, missing))
         return [(hit, by_id.get(hit.id)) for hit in hits]
 
     def _passage(self, document: Document) -> Passage:

@@ -1,6 +1,9 @@
 """The embedding retriever of a blend, which is another project's component: what it must be, and its document store."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from haystack import Document
 
 
 def check_retriever(retriever: Any) -> None:
@@ -23,6 +26,15 @@ def store_of(retriever: Any) -> Any:
     """The document store that a retriever searches; None where it has none."""
     store = _setting(retriever, "document_store")
     return store if callable(getattr(store, "filter_documents", None)) else None
+
+
+def documents_by_id(store: Any, ids: Sequence[str]) -> dict[str, Document]:
+    """Those of the documents that a store holds, and finds by id."""
+    held = getattr(store, "storage", None)
+    if isinstance(held, Mapping):  # InMemoryDocumentStore, whose filters look at every document
+        return {id: held[id] for id in ids if id in held}
+    found = store.filter_documents({"field": "id", "operator": "in", "value": list(ids)})
+    return {document.id: document for document in found}
 
 
 def _setting(retriever: Any, name: str) -> Any:
