@@ -57,7 +57,7 @@ def html_events(page: str, *, without: frozenset[str]) -> Iterator[Event]:
         if tag is not None:
             name = tag["name"].lower()
             yield event("end" if tag["slash"] else "start", name, at)
-            if name in without and not tag["slash"]:
+            if name in without and not tag["slash"] and page[end - 2] != "/":  # XHTML closes an element within its tag
                 end = max(end, scanner.element_end(name, end))
         start = at = end
     if start < len(page):

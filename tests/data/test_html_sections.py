@@ -58,6 +58,7 @@ def test_a_page_becomes_passages_below_its_title_and_headings(line_end: str) -> 
         ("a <b <i>c</i>", [("note", "a c")]),
         ("a <!-- b > c", [("note", "a <!-- b > c")]),
         ("a <script> b", [("note", "a b")]),
+        ("<script src='x'/>a<script>b</script>c", [("note", "ac")]),
         ("a <b", [("note", "a <b")]),
         ("<![CDATA[a > b]]>", [("note", "a > b]]>")]),
         ("<?php a ?>b<!ELEMENT c>", [("note", "b")]),
