@@ -19,15 +19,14 @@ _COSINE_TEMPERATURE = 0.05
 _BM25_TEMPERATURE = 1.5
 
 # Where one list is surer of its best than the other, it counts more: dense scores are multiplied by
-# exp((best cosine - _USUAL_COSINE) / _COSINE_SCALE) / (_MARGIN_SCALE * margin of BM25's best). Four sets of questions
-# (CLAPNQ, WikiQA, SQuAD, MedQuAD), each with and without 23,221 distractors, were looked at for these constants, with
-# the bundled pair and with all-MiniLM-L6-v2; questions of five other sets (BoolQ, SelQA, and the training parts of
-# SQuAD, MedQuAD and CLAPNQ) hold as well. The optimum is flat: a fifth more or less of one changes no mean by more
-# than half a point.
+# exp((best cosine - _USUAL_COSINE) / _COSINE_SCALE) * _USUAL_MARGIN / (margin of BM25's best). These constants were chosen
+# with four sets of questions in view (CLAPNQ, WikiQA, SQuAD, MedQuAD), each with and without 23,221 distractors, for the
+# bundled pair and for all-MiniLM-L6-v2; questions of five other sets (BoolQ, SelQA, and the training parts of SQuAD,
+# MedQuAD and CLAPNQ) hold as well. The optimum is flat: a fifth more or less of one moves no mean by more than .3 points.
 _USUAL_COSINE = 0.65
 _COSINE_SCALE = 0.15
-_MARGIN_SCALE = 2.5
-#: The margin of BM25's best over its fifth; some is left where they are equal.
+_USUAL_MARGIN = 0.4
+#: The margin is that of BM25's best over its fifth, as a share of the best; some is left where they are equal.
 _MARGIN_RANK, _LEAST_MARGIN = 5, 0.02
 #: However sure a list is, the other still counts.
 _LARGEST_WEIGHT = 30.0
@@ -117,7 +116,7 @@ def _dense_weight(dense_scores: NDArray[np.float64], sparse_scores: NDArray[np.f
     compared = sparse_scores[_MARGIN_RANK - 1] if len(sparse_scores) >= _MARGIN_RANK else 0.0
     margin = max(1 - compared / (sparse_scores[0] or 1.0), _LEAST_MARGIN)
     certainty = math.exp((dense_scores[0] - _USUAL_COSINE) / _COSINE_SCALE) if cosine else 1.0
-    return float(min(max(certainty / (_MARGIN_SCALE * margin), 1 / _LARGEST_WEIGHT), _LARGEST_WEIGHT))
+    return float(min(max(certainty * _USUAL_MARGIN / margin, 1 / _LARGEST_WEIGHT), _LARGEST_WEIGHT))
 
 
 def _above_last(gains: NDArray[np.float64], *, is_cut_off: bool) -> NDArray[np.float64]:

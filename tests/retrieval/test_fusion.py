@@ -55,7 +55,7 @@ def test_one_list_may_be_empty_or_all() -> None:
 
 
 def weight(best_cosine: float, margin: float) -> float:
-    return math.exp((best_cosine - 0.65) / 0.15) / (2.5 * margin)
+    return math.exp((best_cosine - 0.65) / 0.15) * 0.4 / margin
 
 
 def test_a_blend_adds_cosines_and_bm25_scores_over_their_temperatures() -> None:
@@ -81,7 +81,7 @@ def test_dense_scores_count_more_where_bm25_tells_its_best_apart_less() -> None:
 
 def test_dot_products_of_dpr_models_count_as_they_are() -> None:
     dense, sparse = ranked([1, 2, 3], [80.5, 78.5, 70]), ranked([2], [3])
-    share = 1 / 2.5  # however large the best score is
+    share = 0.4  # however large the best score is
     blended = blend(dense, sparse, 3, depth=9, cosine=False)
     expected = {1: share * 10.5, 2: share * 8.5 + 3 / 1.5, 3: 0}
     assert dict(zip(blended.ids, blended.scores, strict=True)) == pytest.approx(expected)
