@@ -19,10 +19,11 @@ _COSINE_TEMPERATURE = 0.05
 _BM25_TEMPERATURE = 1.5
 
 # Where one list is surer of its best than the other, it counts more: dense scores are multiplied by
-# exp((best cosine - _USUAL_COSINE) / _COSINE_SCALE) * _USUAL_MARGIN / (margin of BM25's best). These constants were chosen
-# with four sets of questions in view (CLAPNQ, WikiQA, SQuAD, MedQuAD), each with and without 23,221 distractors, for the
-# bundled pair and for all-MiniLM-L6-v2; questions of five other sets (BoolQ, SelQA, and the training parts of SQuAD,
-# MedQuAD and CLAPNQ) hold as well. The optimum is flat: a fifth more or less of one moves no mean by more than .3 points.
+# exp((best cosine - _USUAL_COSINE) / _COSINE_SCALE) * _USUAL_MARGIN / (margin of BM25's best). These constants were
+# chosen with four sets of questions in view (CLAPNQ, WikiQA, SQuAD, MedQuAD), each with and without 23,221 distractors,
+# for the bundled pair and for all-MiniLM-L6-v2; questions of five other sets (BoolQ, SelQA, and the training parts of
+# SQuAD, MedQuAD and CLAPNQ) hold as well. The optimum is flat: a fifth more or less of one moves no mean by more than
+# .3 points.
 _USUAL_COSINE = 0.65
 _COSINE_SCALE = 0.15
 _USUAL_MARGIN = 0.4
