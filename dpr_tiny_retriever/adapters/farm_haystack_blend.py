@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class StoreBlend:
 
     def __init__(self) -> None:
         self._mirrors: WeakKeyDictionary[BaseDocumentStore, dict[str, BM25Mirror]] = WeakKeyDictionary()
-        self._in_step: set[BM25Mirror] = set()
+        self._in_step: WeakSet[BM25Mirror] = WeakSet()
 
     def __reduce__(self) -> tuple[type[StoreBlend], tuple[()]]:
         return StoreBlend, ()

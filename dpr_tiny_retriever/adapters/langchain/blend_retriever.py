@@ -178,8 +178,10 @@ class TinyDPRBlendRetriever(BaseRetriever):
         )
         blended = []
         for hit in hits:
-            document, passage = self.blended_documents.document(hit.id, by_id.get(hit.id))
-            blended.append(BlendedDocument(document, hit.score, hit.placement, matched_words(question, passage)))
+            known = self.blended_documents.document(hit.id, by_id.get(hit.id))
+            if known is not None:
+                document, passage = known
+                blended.append(BlendedDocument(document, hit.score, hit.placement, matched_words(question, passage)))
         return blended
 
     async def asearch(self, question: str, k: int | None = None, **search_kwargs: Any) -> list[BlendedDocument]:

@@ -90,20 +90,24 @@ class BlendedDocuments:
         if found.id is not None and found.id in self._entries:
             return found.id
         same = [id for id in self._ids_of_text.get(found.page_content, ()) if id not in taken]
-        alike = [id for id in same if _holds(found.metadata, self._entries[id].document.metadata)]
+        entries = [(id, entry) for id, entry in zip(same, map(self._entries.get, same), strict=True) if entry]
+        alike = [id for id, entry in entries if _holds(found.metadata, entry.document.metadata)]
         return next(iter(alike or same), None)
 
-    def document(self, id: str, found: Document | None) -> tuple[Document, Passage]:
-        """A copy of a document as it was given, and its passage; of an unknown id: of what the store returned."""
-        if id in self._entries:
-            document, stored_text = self._entries[id]
-            return _copy(document), self._passage(stored_text)
-        assert found is not None
-        return self.without_title(found), self._passage(found.page_content)
+    def document(self, id: str, found: Document | None) -> tuple[Document, Passage] | None:
+        """A copy of a document as it was given, and its passage; of an unknown id: of what the store returned.
+
+        None where the document has been deleted since it was found by its words.
+        """
+        entry = self._entries.get(id)
+        if entry is not None:
+            return _copy(entry.document), self._passage(entry.stored_text)
+        return None if found is None else (self.without_title(found), self._passage(found.page_content))
 
     def ids_where(self, metadata: Mapping[str, Any]) -> list[str]:
         """The ids of the documents that have these values in their metadata."""
-        return [id for id, entry in self._entries.items() if _holds(entry.document.metadata, metadata)]
+        entries = list(self._entries.items())  # another thread may add some meanwhile
+        return [id for id, entry in entries if _holds(entry.document.metadata, metadata)]
 
     def _passage(self, stored_text: str) -> Passage:
         """What the embeddings make of a text in the store."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,13 @@ def test_it_works_asynchronously_and_in_batches(retriever: TinyDPRBlendRetriever
     assert asyncio.run(retriever.abatch(list(questions))) == expected
     assert retriever.batch(list(questions)) == expected
     assert [hit.document for hit in asyncio.run(retriever.asearch(next(iter(questions)), k=3))] == expected[0]
+
+
+def test_eight_threads_find_what_one_finds(retriever: TinyDPRBlendRetriever, questions: dict[str, str]) -> None:
+    repeated = list(questions) * 10
+    alone = {question: retriever.invoke(question) for question in questions}
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(retriever.invoke, repeated)) == [alone[question] for question in repeated]
 
 
 def test_a_copy_finds_the_same_and_changes_alone(retriever: TinyDPRBlendRetriever, documents: list[Document]) -> None:
