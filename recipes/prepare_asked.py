@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--teacher", required=True, help="a model: its folder")
     parser.add_argument("--kept-apart", type=Path, action="append", default=[], help="a corpus.jsonl.gz of evaluation")
-    parser.add_argument("--number", type=int, default=40_000, help="of PASSAGES that are kept")
+    parser.add_argument("--number", type=int, default=18_000, help="of PASSAGES that are kept")
     options = parser.parse_args(arguments)
     draw = random.Random(1)
     apart = KeptApart(text for path in options.kept_apart for _, text in _passages(path))
