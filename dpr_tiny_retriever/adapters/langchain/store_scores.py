@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -15,11 +15,8 @@ Scores = NDArray[np.float64]
 
 #: How a score is read as the similarity of vectors of unit length: the similarity itself (InMemoryVectorStore, Qdrant,
 #: FAISS by inner product), a cosine distance (PGVector, Chroma by cosine), a squared L2 distance (FAISS, Chroma).
-_READINGS: tuple[Callable[[Scores], Scores], ...] = (
-    lambda scores: scores,
-    lambda scores: 1 - scores,
-    lambda scores: 1 - scores / 2,
-)
+#: Each is a + b * score, kept as the numbers a and b, which pickle.
+_READINGS = ((0.0, 1.0), (1.0, -1.0), (1.0, -0.5))
 #: How many passages are encoded to find the reading, and how many different scores it takes to rely on it later.
 _SAMPLES = 8
 _TELLING_SAMPLES = 3
@@ -36,7 +33,7 @@ class StoreScores:
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
-        self._reading: Callable[[Scores], Scores] | None = None
+        self._reading: tuple[float, float] | None = None
         self._vectors: dict[str, Scores] = {}
         #: Whether similarities are cosines: always, except for pairs that are compared by dot products of any length.
         self.cosine = True
@@ -56,13 +53,13 @@ class StoreScores:
             rows = np.unique(np.linspace(0, len(texts) - 1, _SAMPLES).round().astype(int))
             sampled = self._computed(question, [texts[row] for row in rows])
             allowed = _TOLERANCE * max(1.0, float(np.abs(sampled).max()))
-            fitting = [r for r in _READINGS if np.abs(r(given[rows]) - sampled).max() <= allowed]
+            fitting = [r for r in _READINGS if np.abs(_read(given[rows], r) - sampled).max() <= allowed]
             if not fitting:
                 return self._computed(question, texts)
             if len(np.unique(given[rows])) < _TELLING_SAMPLES:
-                return fitting[0](given)
+                return _read(given, fitting[0])
             [self._reading] = fitting
-        return self._reading(given)
+        return _read(given, self._reading)
 
     def _computed(self, question: str, texts: Sequence[str]) -> Scores:
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
@@ -79,3 +76,8 @@ class StoreScores:
         """To unit length, where similarities are cosines."""
         norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
         return vectors / np.where(norms > 0, norms, 1) if self.cosine else vectors
+
+
+def _read(scores: Scores, reading: tuple[float, float]) -> Scores:
+    constant, factor = reading
+    return constant + factor * scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -174,6 +175,11 @@ def test_a_copy_finds_the_same_and_changes_alone(retriever: TinyDPRBlendRetrieve
     copied.delete([str(documents[0].id)])
     assert len(copied.invoke("wax combs", k=100)) == 5
     assert len(retriever.invoke("wax combs", k=100)) == 6
+
+
+def test_a_retriever_that_has_searched_is_pickled(retriever: TinyDPRBlendRetriever) -> None:
+    expected = retriever.search("wax combs")
+    assert pickle.loads(pickle.dumps(retriever)).search("wax combs") == expected
 
 
 def test_titles_that_would_not_be_embedded_are_refused(pair_directory: Path, documents: list[Document]) -> None:
