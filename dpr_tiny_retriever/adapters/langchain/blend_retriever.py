@@ -113,7 +113,7 @@ class TinyDPRBlendRetriever(BaseRetriever):
         options: k, search_kwargs and the others of the constructor.
         """
         embeddings = embeddings or TinyDPREmbeddings(title_separator=TITLE_SEPARATOR)
-        given = list(documents)
+        given = _checked_documents(documents)
         _check_titles(given, embeddings, title_key)
         stored = BlendedDocuments(_title_separator(embeddings), title_key).as_stored(given)
         ids = [document.id for document in stored]
@@ -122,7 +122,7 @@ class TinyDPRBlendRetriever(BaseRetriever):
 
     def add_documents(self, documents: Iterable[Document], **options: Any) -> list[str]:
         """Add documents to store and words; returns their ids. options: for the store's add_documents."""
-        given = list(documents)
+        given = _checked_documents(documents)
         _check_titles(given, self.embeddings, self.blended_documents.title_key)
         stored = self.blended_documents.as_stored(given)
         ids = [str(document.id) for document in stored]
@@ -151,7 +151,7 @@ class TinyDPRBlendRetriever(BaseRetriever):
 
     def rebuild(self, documents: Iterable[Document]) -> None:
         """Count the words of these documents and no others: those that the store holds now."""
-        given = list(documents)
+        given = _checked_documents(documents)
         _check_titles(given, self.embeddings, self.blended_documents.title_key)
         self.blended_documents.replace(self.blended_documents.as_stored(given))
 
@@ -215,7 +215,8 @@ class TinyDPRBlendRetriever(BaseRetriever):
         if not options:
             return None
         where = options.get("filter")
-        if isinstance(where, Mapping) and all(isinstance(value, str | int | float) for value in where.values()):
+        is_plain = isinstance(where, Mapping) and all(isinstance(value, str | int | float) for value in where.values())
+        if is_plain and options.keys() <= {"filter", "fetch_k"}:  # others may let fewer documents through
             ids: list[str] = self.blended_documents.ids_where(where)
             return ids
         let_through: dict[str, None] = {}
@@ -229,6 +230,20 @@ class TinyDPRBlendRetriever(BaseRetriever):
 def _title_separator(embeddings: Embeddings) -> str | None:
     """What stands between title and text in the texts that these embeddings embed."""
     return embeddings.title_separator if isinstance(embeddings, TinyDPREmbeddings) else None
+
+
+def _checked_documents(documents: Iterable[Document]) -> list[Document]:
+    """The documents as a list; raises TypeError for what is none, ValueError for an id that is given twice."""
+    given = list(documents)
+    seen = set[str]()
+    for position, document in enumerate(given):
+        if not isinstance(document, Document):
+            raise TypeError(f"document {position} is {type(document).__name__}; expected a LangChain Document")
+        if document.id in seen:
+            raise ValueError(f"document {position} has the id {document.id!r} of another; expected each id once")
+        if document.id:
+            seen.add(document.id)
+    return given
 
 
 def _check_titles(documents: Sequence[Document], embeddings: Embeddings, title_key: str | None) -> None:

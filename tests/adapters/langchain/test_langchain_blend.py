@@ -7,6 +7,7 @@ import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.documents import Document
@@ -180,6 +181,36 @@ def test_a_copy_finds_the_same_and_changes_alone(retriever: TinyDPRBlendRetrieve
 def test_a_retriever_that_has_searched_is_pickled(retriever: TinyDPRBlendRetriever) -> None:
     expected = retriever.search("wax combs")
     assert pickle.loads(pickle.dumps(retriever)).search("wax combs") == expected
+
+
+def test_other_search_kwargs_beside_a_plain_filter_limit_the_words_too(
+    embeddings: TinyDPREmbeddings, documents: list[Document]
+) -> None:
+    class Store(InMemoryVectorStore):
+        def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
+            def is_wanted(document: Document) -> bool:
+                return document.metadata["shelf"] == kwargs["filter"]["shelf"] and kwargs["holds"] in str(document)
+
+            return super().similarity_search_with_score(query, k, filter=is_wanted)
+
+    retriever = TinyDPRBlendRetriever.from_documents(documents, embeddings, vectorstore_class=Store, k=6)
+    found = retriever.invoke("tides", filter={"shelf": documents[0].metadata["shelf"]}, holds="no text has this")
+    assert found == []
+    [found] = retriever.invoke("wax", filter={"shelf": documents[0].metadata["shelf"]}, holds="")
+    assert found == documents[0]
+
+
+def test_an_id_that_is_given_twice_and_what_is_no_document_are_refused_before_the_store_is_changed(
+    retriever: TinyDPRBlendRetriever,
+) -> None:
+    twins = [Document(page_content=text, id="twin") for text in ("one", "two")]
+    with pytest.raises(ValueError, match="document 1 has the id 'twin' of another; expected each id once"):
+        retriever.add_documents(twins)
+    with pytest.raises(ValueError, match="document 1 has the id 'twin' of another"):
+        TinyDPRBlendRetriever.from_documents(twins, retriever.embeddings)
+    with pytest.raises(TypeError, match="document 0 is str; expected a LangChain Document"):
+        retriever.add_documents(["text"])  # type: ignore[list-item]
+    assert len(retriever.invoke("one", k=100)) == 6
 
 
 def test_titles_that_would_not_be_embedded_are_refused(pair_directory: Path, documents: list[Document]) -> None:
