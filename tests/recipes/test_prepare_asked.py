@@ -14,6 +14,8 @@ import pytest
 from made_questions import made_question
 from prepare_asked import ASKED, GIVEN, KeptApart, given_pairs
 
+pytestmark = pytest.mark.training
+
 RIVER = "The river rises in the hills of the north and flows past nine old towns to the sea"
 LIGHT = "Light bends where it passes from air into water because it is slower there"
 BREAD = "Bread rises since yeast turns sugar into gas which the dough holds back"
