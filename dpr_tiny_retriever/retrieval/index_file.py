@@ -55,6 +55,8 @@ class IndexedPassage:
             if not isinstance(value, str):
                 raise TypeError(f"the {name} of the passage {self.id!r} is {value!r}; expected str")
             refuse_surrogates(value, f"the {name} of the passage {self.id!r}")
+        if not isinstance(self.metadata, Mapping):
+            raise TypeError(f"the metadata of the passage {self.id!r} are {self.metadata!r}; expected a dictionary")
         if not self.metadata:
             return
         try:

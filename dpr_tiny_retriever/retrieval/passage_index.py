@@ -72,7 +72,9 @@ class PassageIndex:
         self._file = IndexFile(self.path, model=model_name, fingerprint=fingerprint, dim=encoder.embedding_dim)
         self._cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
         by_cosine = encoder.similarity == "cosine" and not encoder.normalize
-        self._vectors = IndexVectors(self._file, encoder.embedding_dim, by_cosine=by_cosine)
+        self._vectors = IndexVectors(
+            self._file, encoder.embedding_dim, by_cosine=by_cosine, of_unit_length=encoder.normalize
+        )
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], encoder: DualEncoder, *, model_name: str = "") -> PassageIndex:

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_folders import write_pair
 
@@ -79,6 +80,18 @@ def test_vectors_of_the_wrong_size_are_damage(path: Path, pair: DualEncoder) -> 
         connection.execute("UPDATE vectors SET vectors = x'00000000'")
     connection.close()
     with PassageIndex(path, pair) as index, pytest.raises(UnusableIndexError, match="4 bytes of vectors"):
+        index.search("text")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_vectors_that_no_model_has_made_are_damage(path: Path, value: float) -> None:
+    with PassageIndex(path, encoder := DualEncoder.from_pretrained()) as index:
+        index.add(numbered(0, 3))
+    with sqlite3.connect(path) as connection:
+        vectors = np.full((3, encoder.embedding_dim), value, np.float32)
+        connection.execute("UPDATE vectors SET vectors = ?", (vectors.tobytes(),))
+    connection.close()
+    with PassageIndex(path, encoder) as index, pytest.raises(UnusableIndexError, match="some vectors have a length"):
         index.search("text")
 
 

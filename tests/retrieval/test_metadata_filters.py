@@ -97,3 +97,9 @@ def test_metadata_that_json_cannot_hold_are_refused(path: Path, pair: DualEncode
         with pytest.raises(TypeError, match="the title of the passage 'm' is None; expected str"):
             index.add([IndexedPassage("m", None, "text")])  # type: ignore[arg-type]
         assert len(index) == 0
+
+
+@pytest.mark.parametrize("metadata", [None, [1], "lang"])
+def test_metadata_that_are_no_dictionary_are_refused(path: Path, pair: DualEncoder, metadata: object) -> None:
+    with PassageIndex(path, pair) as index, pytest.raises(TypeError, match=r"passage 'm' are .*a dictionary"):
+        index.add([IndexedPassage("m", "", "text", metadata=metadata)])  # type: ignore[arg-type]
