@@ -136,6 +136,8 @@ class TinyDPRBlendRetriever(BaseRetriever):
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete documents from store and words; raises ValueError, and deletes nothing, for an id unknown here."""
+        if isinstance(ids, str):
+            raise TypeError(f"ids is {ids!r}; expected a list of ids (a single one goes into a list of one)")
         unknown = [id for id in ids if id not in self.blended_documents]
         if unknown:
             raise ValueError(

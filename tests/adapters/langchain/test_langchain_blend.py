@@ -234,3 +234,5 @@ def test_what_is_wrong_is_refused(retriever: TinyDPRBlendRetriever) -> None:
         TinyDPRBlendRetriever(retriever.vectorstore, search_kwargs={"k": 3})
     with pytest.raises(TypeError, match=r"query 0 is None; expected str"):
         retriever.invoke(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"ids is '12'; expected a list of ids"):
+        retriever.delete("12")
