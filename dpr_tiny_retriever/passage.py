@@ -47,6 +47,17 @@ def iterated_passages(passages: Iterable[PassageLike]) -> Iterator[tuple[str, st
     return (_as_pair(passage, position) for position, passage in enumerate(passages))
 
 
+def as_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list; raises TypeError for a single str and for an id that is no str."""
+    if isinstance(ids, (str, bytes)):
+        raise TypeError(f"ids is {ids!r}; expected a list of ids (a single one goes into a list of one)")
+    checked = list(ids)
+    for id in checked:
+        if not isinstance(id, str):
+            raise TypeError(f"an id is {id!r}; expected str")
+    return checked
+
+
 def refuse_surrogates(text: str, where: str) -> None:
     """Raise ValueError if a text holds a lone surrogate, which is not valid Unicode; where names the text."""
     if text.isascii():  # a flag of the string, so most texts cost nothing

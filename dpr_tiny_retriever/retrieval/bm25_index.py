@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.passage import PassageLike, as_passages, as_queries
+from dpr_tiny_retriever.passage import PassageLike, as_ids, as_passages, as_queries
 from dpr_tiny_retriever.retrieval.bm25_postings import POSTINGS_TABLES, Postings
 from dpr_tiny_retriever.retrieval.bm25_words import bm25_words
 from dpr_tiny_retriever.retrieval.fusion import RankedList
@@ -75,7 +75,7 @@ class BM25Index:
         passage.
         """
         pairs = as_passages(passages)
-        names = _checked_ids(ids)
+        names = as_ids(ids)
         if len(names) != len(pairs):
             raise ValueError(f"found {len(names)} ids and {len(pairs)} passages; expected one id for each passage")
         if len(set(names)) < len(names):
@@ -88,7 +88,7 @@ class BM25Index:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove passages by id; returns how many there were, since an unknown id is passed over."""
-        names = _checked_ids(ids)
+        names = as_ids(ids)
         with self._file.transaction(write=True):
             return self._delete(set(names))
 
@@ -102,7 +102,7 @@ class BM25Index:
         [checked] = as_queries([question])
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
-        words, chosen = bm25_words(checked), None if among is None else set(_checked_ids(among))
+        words, chosen = bm25_words(checked), None if among is None else set(as_ids(among))
         with self._file.transaction():
             if chosen is None or len(chosen) ** 2 <= k * self._count():
                 numbers, scores = self._best(words, k, None if chosen is None else self._numbers(chosen))
@@ -135,13 +135,3 @@ class BM25Index:
         query = "SELECT number FROM passages WHERE id = ?"
         rows = (self._file.connection.execute(query, (id,)).fetchone() for id in ids)
         return np.array([row[0] for row in rows if row is not None], np.int64)
-
-
-def _checked_ids(ids: Iterable[str]) -> list[str]:
-    if isinstance(ids, (str, bytes)):
-        raise TypeError(f"ids is {ids!r}; expected a list of ids (a single one goes into a list of one)")
-    checked = list(ids)
-    for id in checked:
-        if not isinstance(id, str):
-            raise TypeError(f"an id is {id!r}; expected str")
-    return checked

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import numpy as np
 
 from dpr_tiny_retriever.data.passage_store import blocks
-from dpr_tiny_retriever.passage import as_queries
+from dpr_tiny_retriever.passage import as_ids, as_queries
 from dpr_tiny_retriever.progress import progress_bar
 from dpr_tiny_retriever.retrieval.blended_search import list_length
 from dpr_tiny_retriever.retrieval.bm25_words import bm25_words, matched_words
@@ -64,8 +64,10 @@ class PassageIndex:
         """Open an index, or begin one where there is no file; it belongs to the model that made its vectors.
 
         model_name is how messages call that model. Raises UnusableIndexError for a file that is damaged or belongs to
-        another version or model.
+        another version or model, TypeError for an encoder that is no DualEncoder.
         """
+        if not hasattr(encoder, "passage_encoder"):
+            raise TypeError(f"encoder is {encoder!r}; expected a DualEncoder: DualEncoder.from_pretrained() makes one")
         self.encoder = encoder
         self.path = Path(path)
         fingerprint = encoder.passage_encoder.fingerprint()
@@ -135,10 +137,9 @@ class PassageIndex:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove passages by id; returns how many there were, since an unknown id is passed over."""
-        if isinstance(ids, str):
-            raise TypeError(f"ids is {ids!r}; expected a list of ids (a single one goes into a list of one)")
+        gone = set(as_ids(ids))
         with self._file.transaction(write=True):
-            return self._file.delete(set(ids))
+            return self._file.delete(gone)
 
     def changed_sources(self, stamps: Mapping[str, str]) -> set[str]:
         """Sources of which the index knows another stamp or none, and those it knows that are gone.
@@ -257,6 +258,8 @@ def _check_search(question: str, top_k: int, mode: str) -> None:
 
 
 def _by_id(passages: Iterable[IndexedPassage]) -> dict[str, IndexedPassage]:
+    if isinstance(passages, IndexedPassage):
+        raise TypeError("found an IndexedPassage; expected a list of them (a single one goes into a list of one)")
     by_id: dict[str, IndexedPassage] = {}
     for passage in passages:
         if not isinstance(passage, IndexedPassage):

@@ -139,6 +139,8 @@ def test_passages_are_replaced_and_deleted_by_id(path: Path, encoder: DualEncode
         assert {hit.passage for hit in index.search("tide", top_k=2) if not hit.passage.metadata} == {changed, TIDE}
         with pytest.raises(TypeError, match="ids is 'd'; expected a list of ids"):
             index.delete("d")
+        with pytest.raises(TypeError, match="an id is 1; expected str"):
+            index.delete([1])  # type: ignore[list-item]
         assert index.delete(["d", "r", "unknown"]) == 2
         assert [hit.passage for hit in index.search("tide")] == [TIDE]
         assert "t" in index
@@ -155,6 +157,14 @@ def test_an_id_that_is_taken_is_refused_before_anything_is_encoded(path: Path, e
             index.update([DOUGH, IndexedPassage("d", "other", "text")])
         with pytest.raises(TypeError, match="found str; expected IndexedPassage"):
             index.add(["a text"])  # type: ignore[list-item]
+        with pytest.raises(TypeError, match="found an IndexedPassage; expected a list of them"):
+            index.add(TIDE)  # type: ignore[arg-type]
+
+
+def test_a_model_s_name_is_no_encoder(path: Path) -> None:
+    with pytest.raises(TypeError, match="encoder is 'bundled'; expected a DualEncoder"):
+        PassageIndex(path, "bundled")  # type: ignore[arg-type]
+    assert not path.exists()
 
 
 def test_an_index_follows_its_texts(path: Path, encoder: DualEncoder) -> None:
