@@ -60,7 +60,7 @@ def light(session: nox.Session) -> None:
 @nox.session
 def modern(session: nox.Session) -> None:
     """haystack-ai, langchain-core 1.x with its standard suites, transformers 5, TensorFlow: today's libraries."""
-    install(session, "[eval,haystack,langchain,mcp,train,transformers]", *MODERN)
+    install(session, "[corpus,eval,haystack,langchain,mcp,train,transformers]", *MODERN)
     run_tests(session, "modern")
 
 
@@ -94,7 +94,7 @@ def legacy(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The oldest version of every dependency that pyproject.toml admits; farm-haystack has but one."""
-    install(session, "[eval,haystack,langchain,mcp,train,transformers]", "--resolution=lowest-direct")
+    install(session, "[corpus,eval,haystack,langchain,mcp,train,transformers]", "--resolution=lowest-direct")
     run_tests(session, "lowest")
 
 
@@ -158,7 +158,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """ruff and mypy, beside all that the package can work with today."""
-    install(session, "[eval,haystack,langchain,mcp,train,transformers]", *MODERN)
+    install(session, "[corpus,eval,haystack,langchain,mcp,train,transformers]", *MODERN)
     session.install("--group", "dev")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")

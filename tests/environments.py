@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 #: The distribution that shows that an installation has what a marker asks for.
 NEEDS = {
+    "corpus": "pyarrow",
     "evaluation": "ir-measures",
     "farm_haystack": "farm-haystack",
     "haystack": "haystack-ai",

@@ -30,6 +30,7 @@ FLOORS = [
     {"__main__"},
     {"commands", "adapters", "haystack_integrations"},
     {"training", "evaluation"},
+    {"corpus"},
     {"retrieval"},
     {"data", "dual_encoder"},
     {"encoder"},
