@@ -204,13 +204,25 @@ EXPORT int dpr_cpu_lanes(void) {
 #endif
 }
 
-enum dpr_outcome { DPR_DONE, DPR_OUT_OF_MEMORY, DPR_INVALID_INPUT, DPR_WRONG_SIZE };
+enum dpr_outcome { DPR_DONE, DPR_OUT_OF_MEMORY, DPR_INVALID_INPUT, DPR_WRONG_SIZE, DPR_NOT_FINITE };
+
+/* Whether no float is NaN or infinite: those have all bits of the exponent set. */
+static int all_finite(size_t count, const float *floats) {
+    uint32_t not_finite = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, floats + i, sizeof bits);
+        not_finite |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !not_finite;
+}
 
 /* Writes the vectors [text_count, E] of texts whose ids are packed end to end.
 
    DPR_WRONG_SIZE: bert_size is not the structure's, id_count not the sum of lengths, or vectors_size not text_count E.
    DPR_INVALID_INPUT: an id is outside the vocabulary, or a length below 1 or above max_length. Python's int32 arrays
-   are read as unsigned, so that a negative number is one that is too large. */
+   are read as unsigned, so that a negative number is one that is too large. DPR_NOT_FINITE: the vectors are written, but
+   some are NaN or infinite. */
 EXPORT int dpr_encode(const struct dpr_bert *bert, size_t bert_size, size_t text_count, const uint32_t *ids,
                       size_t id_count, const uint32_t *lengths, const uint32_t *segment_starts, float *vectors,
                       size_t vectors_size) {
@@ -245,5 +257,5 @@ EXPORT int dpr_encode(const struct dpr_bert *bert, size_t bert_size, size_t text
         group.ids += T;
     }
     aligned_free(block);
-    return DPR_DONE;
+    return all_finite(vectors_size, vectors) ? DPR_DONE : DPR_NOT_FINITE;
 }

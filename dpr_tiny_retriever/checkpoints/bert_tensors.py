@@ -15,6 +15,8 @@ from dpr_tiny_retriever.types import Array
 
 #: At most so many differences are listed in an error.
 MAX_LISTED = 20
+#: Trained weights are far below it, and sums of products of two such weights are far from float32's largest number.
+LARGEST_WEIGHT = 1e15
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -96,10 +98,18 @@ def compare_shapes(config: BertConfig, shapes: Shapes, directory: Path) -> None:
 
 
 def assemble_weights(config: BertConfig, tensors: Mapping[str, Array], directory: Path) -> BertWeights:
-    """The float32 weights of a model whose shapes were compared; CheckpointError where a value is not finite."""
+    """The float32 weights of a model whose shapes were compared; CheckpointError where a value is not finite or huge."""
     expected = _expected_shapes(config)
-    not_finite = [name for name in expected if not np.isfinite(tensors[name]).all()]
-    _refuse([f"not finite: {name} {list(expected[name])}" for name in not_finite], config, directory)
+    largest = {name: np.abs(tensors[name]).max(initial=0) for name in expected}  # NaN where there is one
+    _refuse(
+        [
+            f"{'beyond 1e15' if np.isfinite(largest[name]) else 'not finite'}: {name} {list(shape)}"
+            for name, shape in expected.items()
+            if not largest[name] <= LARGEST_WEIGHT
+        ],
+        config,
+        directory,
+    )
 
     def concatenate(spec: TensorSpec) -> Array:
         parts = [tensors[name].T if spec.transposed else tensors[name] for name in spec.names]

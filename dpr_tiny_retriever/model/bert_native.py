@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Layer
+from dpr_tiny_retriever.model.finite_vectors import not_finite
 from dpr_tiny_retriever.model.folding import fold
 from dpr_tiny_retriever.model.native_library import (
     BUILDS,
@@ -29,7 +30,7 @@ from dpr_tiny_retriever.types import Array, Vectors
 _CACHE_LINE = 16  # floats
 _INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 #: enum dpr_outcome of bert.c.
-_DONE, _OUT_OF_MEMORY, _INVALID_INPUT, _WRONG_SIZE = range(4)
+_DONE, _OUT_OF_MEMORY, _INVALID_INPUT, _WRONG_SIZE, _NOT_FINITE = range(5)
 
 
 class NativeBert:
@@ -58,7 +59,8 @@ class NativeBert:
         """Write the vectors of n texts, float32 [n, embedding_dim].
 
         Raises TypeError for arrays of another dtype, ValueError for another shape, for memory that C cannot read or
-        write in order, and for token ids or lengths that the model does not have.
+        write in order, and for token ids or lengths that the model does not have; CheckpointError for vectors that are
+        not finite.
         """
         _check("tokens.ids", tokens.ids, _INT32, 1)
         _check("tokens.lengths", tokens.lengths, _INT32, 1)
@@ -96,6 +98,8 @@ class NativeBert:
         if outcome == _WRONG_SIZE:
             total = tokens.lengths.sum(dtype=np.int64)
             return ValueError(f"{len(tokens.ids)} token ids were given; expected {total}, the sum of the lengths")
+        if outcome == _NOT_FINITE:
+            return not_finite()
         return RuntimeError(f"the native library returned {outcome}, which this version does not know")
 
     def _structure(self, config: BertConfig, weights: BertWeights) -> BertStruct:

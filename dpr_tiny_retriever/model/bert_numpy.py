@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.model.config import Activation, BertConfig, BertWeights, Dense, Layer
+from dpr_tiny_retriever.model.finite_vectors import refuse_not_finite
 from dpr_tiny_retriever.model.folding import ClsAttention, fold
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.types import Array
@@ -29,12 +30,14 @@ class NumpyBert:
         self._average = np.full((config.hidden_size, 1), 1 / config.hidden_size, np.float32)
 
     def forward_into(self, vectors: Array, tokens: Tokens) -> None:
-        """Write the vectors of tokenized texts to [n texts, embedding_dim]."""
+        """Write the vectors of tokenized texts to [n texts, embedding_dim]; CheckpointError where one is not finite."""
         begin = 0
         starts = zip(tokens.lengths.tolist(), tokens.segment_starts.tolist(), strict=True)
-        for row, (length, segment_start) in enumerate(starts):
-            vectors[row] = self._vector(tokens.ids[begin : begin + length], segment_start)
-            begin += length
+        with np.errstate(over="ignore", invalid="ignore"):
+            for row, (length, segment_start) in enumerate(starts):
+                vectors[row] = self._vector(tokens.ids[begin : begin + length], segment_start)
+                begin += length
+        refuse_not_finite(vectors)
 
     def _vector(self, ids: NDArray[np.int32], segment_start: int) -> Array:
         config, weights, cls_attention = self._config, self._weights, self._weights.cls_attention

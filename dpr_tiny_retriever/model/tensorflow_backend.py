@@ -11,9 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dpr_tiny_retriever.errors import MissingExtraError
 from dpr_tiny_retriever.model.batching import PaddedBatch, TokenBatch, padded_batches
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
+from dpr_tiny_retriever.model.finite_vectors import refuse_not_finite
 from dpr_tiny_retriever.model.tree import tree_map
 from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.threads import usable_processors
@@ -74,7 +77,9 @@ class TensorFlowBackend:
     def run(self, work: PaddedBatch, vectors: Vectors) -> int:
         graph = self.tf_function()
         with _placed(self._device):  # the caller may be inside a tf.device of its own
-            vectors[work.rows] = graph(*work.tokens)
+            computed = np.asarray(graph(*work.tokens))
+        refuse_not_finite(computed)
+        vectors[work.rows] = computed
         return len(work.rows)
 
     def warm_up(self) -> None:

@@ -72,6 +72,14 @@ def test_nan_weights_are_refused(tmp_path: Path) -> None:
     assert "not finite: encoder.layer.0.output.dense.bias [16]" in message
 
 
+@pytest.mark.parametrize("value", [3e38, -3e38, 1.1e15])
+def test_weights_that_overflow_when_they_are_multiplied_are_refused(tmp_path: Path, value: float) -> None:
+    broken = ARRAYS["encoder.layer.0.output.dense.weight"].copy()
+    broken[3, 5] = value
+    message = refused(tmp_path, RECORD, ARRAYS | {"encoder.layer.0.output.dense.weight": broken})
+    assert "\n  beyond 1e15: encoder.layer.0.output.dense.weight [16, 64]\n" in message
+
+
 def test_a_folder_without_weights_says_what_it_holds(tmp_path: Path) -> None:
     message = refused(tmp_path, RECORD, ARRAYS, lambda folder, _: None)
     assert message == (

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from native_models import BUILDS, LANES, model, native, tokens, vectors_of
 
+from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.model.bert_native import (
     NativeBert,
     fitting_builds,
@@ -125,7 +126,7 @@ def test_no_texts_have_no_vectors(small: tuple[BertConfig, BertWeights], build: 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_weights_that_are_nan_or_infinite_give_vectors_of_nan(
+def test_weights_that_are_nan_or_infinite_are_an_error_of_every_text(
     small: tuple[BertConfig, BertWeights], build: str, bad: float, normalize: bool
 ) -> None:
     config, weights = replace(small[0], pooling="cls", normalize=normalize), small[1]
@@ -135,4 +136,7 @@ def test_weights_that_are_nan_or_infinite_give_vectors_of_nan(
         kernel[3, 5] = bad
         layer = weights.layers[0]._replace(**{name: dense._replace(kernel=kernel)})
         broken = weights._replace(layers=(layer, *weights.layers[1:]))
-        assert np.isnan(vectors_of(NativeBert(config, broken, build=build), tokens(7, 30))).all(), name
+        vectors = np.zeros((2, 128), np.float32)
+        with pytest.raises(CheckpointError, match="not finite"):
+            NativeBert(config, broken, build=build).forward_into(vectors, tokens(7, 30))
+        assert np.isnan(vectors).all(), name
