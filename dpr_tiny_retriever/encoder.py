@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 import os
 import threading
@@ -26,6 +25,7 @@ from dpr_tiny_retriever.model.tree import tree_leaves
 from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
 from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
+from dpr_tiny_retriever.text.text_blocks import BLOCK, text_blocks
 from dpr_tiny_retriever.types import Model, Side, Similarity, Vectors
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Texts tokenized and sorted together; two such blocks are what encoding holds in memory beside its input and output.
-BLOCK = 4096
 #: Above this many texts a progress bar is shown, unless the caller says otherwise.
 _MAX_TEXTS_WITHOUT_BAR = 1000
 #: Raised whenever the same model and settings come to give other vectors, so that caches of vectors are made anew.
@@ -213,7 +211,7 @@ class Encoder:
             yield from self._runner.forward_chunks(chunks, batch_size=batch_size, done=progress.update)
 
     def _tokenized(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
-        while block := list(itertools.islice(pairs, BLOCK)):
+        for block in text_blocks(pairs):
             tokens = self.tokenizer.tokenize(block, self.max_length)
             self._count_truncated(tokens)
             yield tokens

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +23,15 @@ MAX_CACHED_CHARS = 48
 PLAIN_WORD = re.compile(rf"[a-z0-9]{{1,{MAX_CACHED_CHARS}}}")
 #: Up to this many texts, encoding one after the other is faster than a batch in the library's threads.
 MAX_SERIAL_TEXTS = 4
+#: About so many characters are split into words at once: the words take a hundred times their memory.
+_CHARS_AT_ONCE = 1 << 20
 
 
 class WordPieceCache:
     """The word pieces of texts, equal to what the tokenizer gives without special tokens.
 
     Thread-safe. Tokenizers with other rules than BERT's, and texts that contain a special token, go to the tokenizers
-    library unsplit. When more than max_words words are cached (about 200 bytes each), the cache starts anew.
+    library unsplit. At most max_words words are cached (about 200 bytes each): where more would be, it starts anew.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_words: int = 1 << 17) -> None:
@@ -45,15 +48,15 @@ class WordPieceCache:
 
     def tokenize(self, texts: list[str]) -> list[bytes]:
         """The token ids of each text, as the bytes of an int32 array."""
+        if len(texts) > 1 and sum(map(len, texts)) > _CHARS_AT_ONCE:
+            return [ids for group in _groups(texts) for ids in self.tokenize(group)]
         if not self._splits_by_word:
             return self._tokenize_uncached(texts)
-        if len(self._ids_of) > self._max_words:
-            self._ids_of = {}
         ids_of = self._ids_of  # another thread may start a new cache meanwhile
         words = [WORD.findall(text) for text in texts]
         new = [word for word in set[str]().union(*words).difference(ids_of) if len(word) <= MAX_CACHED_CHARS]
         if new:
-            ids_of.update(zip(new, self._tokenize_uncached(new), strict=True))
+            ids_of = self._with_new(ids_of, dict(zip(new, self._tokenize_uncached(new), strict=True)))
         joined = [self._join(*pair, ids_of) for pair in zip(texts, words, strict=True)]
         missed = [row for row, ids in enumerate(joined) if ids is None]
         for row, ids in zip(missed, self._tokenize_uncached([texts[row] for row in missed]), strict=True):
@@ -66,6 +69,14 @@ class WordPieceCache:
             longest = self._tokenizer.model.max_input_chars_per_word
             words = {word: id_ for word, id_ in self._tokenizer.get_vocab().items() if PLAIN_WORD.fullmatch(word)}
             self._ids_of |= {word: np.int32(id_).tobytes() for word, id_ in words.items() if len(word) <= longest}
+
+    def _with_new(self, ids_of: dict[str, bytes], new: dict[str, bytes]) -> dict[str, bytes]:
+        """The ids of all these words; the new ones are cached, as many as there may be."""
+        if self._ids_of is ids_of and len(ids_of) + len(new) <= self._max_words:
+            ids_of.update(new)
+            return ids_of
+        self._ids_of = dict(islice(new.items(), self._max_words))
+        return ids_of | new
 
     def _join(self, text: str, words: Iterable[str], ids_of: dict[str, bytes]) -> bytes | None:
         """The ids of the words in a row; None where one is not cached or the text contains a special token."""
@@ -84,6 +95,19 @@ class WordPieceCache:
         else:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, np.int32).tobytes() for encoding in encodings]
+
+
+def _groups(texts: list[str]) -> Iterator[list[str]]:
+    """The texts in groups, each of one text or of few enough characters."""
+    group: list[str] = []
+    chars = 0
+    for text in texts:
+        if group and chars + len(text) > _CHARS_AT_ONCE:
+            yield group
+            group, chars = [], 0
+        group.append(text)
+        chars += len(text)
+    yield group
 
 
 def _splits_by_word(tokenizer: Any) -> bool:

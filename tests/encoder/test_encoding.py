@@ -215,6 +215,14 @@ def test_a_stream_gives_the_vectors_of_the_whole_in_blocks(encoder: Encoder) -> 
     assert list(encoder.stream([])) == []
 
 
+def test_long_texts_come_in_shorter_blocks(encoder: Encoder) -> None:
+    """So that a block of books needs no more memory than one of passages."""
+    texts = ["the city " * 100_000, ("the river " * 100_000, "of the city " * 300_000), "the tower"] * 3
+    blocks = list(encoder.stream(texts))
+    assert [len(block) for block in blocks] == [2, 3, 3, 1]
+    np.testing.assert_allclose(np.concatenate(blocks), encoder.encode(texts), rtol=0, atol=1e-5)
+
+
 def test_a_stream_is_read_few_blocks_ahead(encoder: Encoder) -> None:
     """So that a corpus of any size needs the memory of a few blocks."""
     taken = 0

@@ -118,12 +118,31 @@ def test_the_library_encodes_each_word_once_until_the_cache_is_full() -> None:
     texts = ["the city, the river", endless]
     assert by_cache(cache, texts) == by_library(tokenizer, texts)
     assert sorted(recording.texts) == [",", "city", "river", endless, "the"]
-    assert len(cache) == 4  # more than three: the next texts find it empty
+    assert len(cache) == 3
+    assert by_cache(cache, ["title"]) == by_library(tokenizer, ["title"])
+    assert len(cache) == 1  # a fourth word: it starts anew
     recording.texts.clear()
-    assert by_cache(cache, ["the", endless]) == by_library(tokenizer, ["the", endless])
-    assert by_cache(cache, ["the", endless]) == by_library(tokenizer, ["the", endless])
-    assert recording.texts == ["the", endless, endless]
-    assert len(cache) == 1
+    assert by_cache(cache, ["title", endless]) == by_library(tokenizer, ["title", endless])
+    assert recording.texts == [endless]
+
+
+def test_no_more_words_are_cached_than_may_be_however_many_a_call_brings() -> None:
+    tokenizer = bert_tokenizer()
+    cache = WordPieceCache(tokenizer, max_words=100)
+    texts = [f"{first}{second} the" for first in VOCABULARY[30:60] for second in VOCABULARY[30:60]]
+    assert by_cache(cache, texts) == by_library(tokenizer, texts)
+    assert len(cache) == 100
+
+
+def test_many_characters_are_tokenized_in_groups() -> None:
+    tokenizer = bert_tokenizer()
+    recording = RecordingTokenizer(tokenizer)
+    texts = ["the city " * 20_000, "river", "x" * 2_000_000, "", "title of a tower " * 60_000, "city"]
+    assert by_cache(WordPieceCache(recording), texts) == by_library(tokenizer, texts)  # type: ignore[arg-type]
+    endless = "x" * 2_000_000
+    assert recording.texts == sorted({"the", "city", "river"}, key=recording.texts.index) + [endless] + sorted(
+        {"title", "of", "a", "tower"}, key=recording.texts.index
+    )
 
 
 def test_threads_get_the_ids_of_their_own_texts_while_the_cache_starts_anew() -> None:
