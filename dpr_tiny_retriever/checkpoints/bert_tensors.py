@@ -98,7 +98,7 @@ def compare_shapes(config: BertConfig, shapes: Shapes, directory: Path) -> None:
 
 
 def assemble_weights(config: BertConfig, tensors: Mapping[str, Array], directory: Path) -> BertWeights:
-    """The float32 weights of a model whose shapes were compared; CheckpointError where a value is not finite or huge."""
+    """The float32 weights of a model whose shapes were compared; CheckpointError where one is not finite or huge."""
     expected = _expected_shapes(config)
     largest = {name: np.abs(tensors[name]).max(initial=0) for name in expected}  # NaN where there is one
     _refuse(

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.checkpoints.json_files import read_json, write_json
+from dpr_tiny_retriever.checkpoints.tokenizer_rules import check_rules
 from dpr_tiny_retriever.errors import CheckpointError, MissingExtraError
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
+from dpr_tiny_retriever.text.word_piece_cache import is_tokenizers_own
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,6 +51,7 @@ def load_tokenizer(directory: Path, text_segment: int = 1, *, lowercase: bool = 
             tokenizer = _from_vocabulary(directory / "vocab.txt", settings)
         else:
             tokenizer = _convert(directory, kind)
+        check_rules(tokenizer, directory)
         if lowercase:
             _lowercase(tokenizer)
         _check_unknown_token(tokenizer, directory)
@@ -56,7 +59,9 @@ def load_tokenizer(directory: Path, text_segment: int = 1, *, lowercase: bool = 
         return PairTokenizer(tokenizer, text_segment=text_segment, cls=cls, sep=sep)
     except (CheckpointError, MissingExtraError):
         raise
-    except Exception as error:  # tokenizers raises bare Exception for a broken file
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_tokenizers_own(error)):
+            raise
         raise CheckpointError(
             f"{directory}: the tokenizer cannot be read ({error}); "
             "expected tokenizer.json or BERT's vocab.txt as they were saved"

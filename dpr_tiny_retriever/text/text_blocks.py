@@ -10,7 +10,7 @@ BLOCK, BLOCK_CHARS = 4096, 1 << 22
 
 
 def text_blocks(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """Yield pairs of title and text in blocks of at most BLOCK; a block of BLOCK_CHARS characters or more is full, too."""
+    """Yield pairs of title and text in blocks of at most BLOCK; one of BLOCK_CHARS characters or more is full, too."""
     block: list[tuple[str, str]] = []
     chars = 0
     for title, text in pairs:

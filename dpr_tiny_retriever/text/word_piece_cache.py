@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpr_tiny_retriever.errors import CheckpointError
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -90,11 +92,24 @@ class WordPieceCache:
     def _tokenize_uncached(self, texts: list[str]) -> list[bytes]:
         if not texts:
             return []
-        if len(texts) <= MAX_SERIAL_TEXTS:
-            encodings = [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
-        else:
-            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        try:
+            if len(texts) <= MAX_SERIAL_TEXTS:
+                encodings = [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
+            else:
+                encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        except BaseException as error:
+            if is_tokenizers_own(error):
+                raise CheckpointError(
+                    f"the tokenizer fails on a text ({error}); expected the tokenizer as it was published: download or "
+                    "copy it again"
+                ) from error
+            raise
         return [np.array(encoding.ids, np.int32).tobytes() for encoding in encodings]
+
+
+def is_tokenizers_own(error: BaseException) -> bool:
+    """Whether the tokenizers library raised this for rules that it cannot follow: it has no error class of its own."""
+    return type(error) is Exception or type(error).__name__ == "PanicException"
 
 
 def _groups(texts: list[str]) -> Iterator[list[str]]:

@@ -27,7 +27,7 @@ def broken(folder: Path, token: str, value: float) -> Encoder:
 def test_a_vector_that_is_not_finite_is_an_error(pair_directory: Path, backend: str, value: float) -> None:
     encoder = broken(pair_directory, "[CLS]", value)
     for texts in (["the river"], ["the river"] * 2000):
-        with pytest.raises(CheckpointError, match="vectors are not finite: .*; expected the weights as they were"):
+        with pytest.raises(CheckpointError, match=r"vectors are not finite: .*; expected the weights as they were"):
             encoder.encode(texts)
     with pytest.raises(CheckpointError, match="vectors are not finite"):
         list(encoder.stream(["the river"] * 5000))
