@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from dpr_tiny_retriever.data.data_files import DataError, MisreadDataError, Place
 from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.passage_files import add_passages, record_id
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, MisreadDataError, Place, read_records, text_field
+from dpr_tiny_retriever.data.records import read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
 from dpr_tiny_retriever.data.tab_separated import read_rows
 

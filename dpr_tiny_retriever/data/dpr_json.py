@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dpr_tiny_retriever.data.data_files import DataError, Place
 from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.passage_store import PassageStore, checked_passage
-from dpr_tiny_retriever.data.records import DataError, Place, field, read_records, text_field
+from dpr_tiny_retriever.data.records import field, read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
 
 # The names that Haystack's reader of DPR files accepts (_read_dpr_json), DPR's own first.

@@ -12,8 +12,9 @@ from typing import Any
 
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.beir import read_beir
+from dpr_tiny_retriever.data.data_files import DataError, Place
 from dpr_tiny_retriever.data.dpr_json import ANSWERS, HARD_NEGATIVES, POSITIVES, QUESTION
-from dpr_tiny_retriever.data.records import DataError, Place, read_records, text_field
+from dpr_tiny_retriever.data.records import read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.passage import Passage, refuse_surrogates
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
+from dpr_tiny_retriever.data.data_files import DataError, Place
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, Place, field, read_records, text_field
+from dpr_tiny_retriever.data.records import field, read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
 from dpr_tiny_retriever.data.tab_separated import read_rows
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.data.records import DataError, Place
+from dpr_tiny_retriever.data.data_files import DataError, Place
 from dpr_tiny_retriever.passage import Passage, refuse_surrogates
 
 _DIGEST_SIZE = 16  # bytes

@@ -10,11 +10,12 @@ from typing import Any
 
 from dpr_tiny_retriever.data.answer_matching import answer_tokens
 from dpr_tiny_retriever.data.beir import beir_file, read_queries
+from dpr_tiny_retriever.data.data_files import DataError, Place
 from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.dpr_json import ANSWERS, QUESTION
 from dpr_tiny_retriever.data.passage_files import add_passages
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, Place, field, read_records, text_field
+from dpr_tiny_retriever.data.records import field, read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
 from dpr_tiny_retriever.data.tab_separated import read_rows
 

@@ -1,17 +1,26 @@
-"""Records of data files, plain or gzip'd, each with its file and line. Nothing is read whole."""
+"""Records of data files, plain or compressed, each with its file and line. Nothing is read whole."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
+import io
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
+from dpr_tiny_retriever.data.data_files import (
+    LONGEST_LINE,
+    DataError,
+    Place,
+    described_errors,
+    not_utf8,
+    open_data_file,
+    read_ahead,
+)
 from dpr_tiny_retriever.passage import refuse_surrogates
 
 Record: TypeAlias = dict[str, Any]
@@ -22,61 +31,66 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _LONGEST_TOKEN = 16
 
 
-class Place(NamedTuple):
-    """Where a record begins: a file and a line, counted from 1."""
-
-    path: Path
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}"
-
-
-class DataError(ValueError):
-    """Data that cannot be used; the message begins with the file and line."""
-
-    def __init__(self, where: Place | Path, problem: str) -> None:
-        super().__init__(f"{where}: {problem}")
-
-
-class MisreadDataError(DataError):
-    """Data of which other records than one would be lost or misread: never skipped."""
-
-
 def read_records(path: Path, on_error: Callable[[DataError], None] | None = None) -> Iterator[tuple[Place, Record]]:
     """Yield the objects of a JSON array or of JSON lines, one at a time; any size takes a few megabytes.
 
-    Raises DataError with the line of broken JSON, or of something else than an object. With on_error, such a line or
-    object is skipped, and its error handed to on_error; an array whose JSON breaks off is always an error.
+    Raises DataError with the line of broken JSON, of something else than an object, or of a line of more than
+    LONGEST_LINE bytes. With on_error, such a line or object is skipped, and its error handed to on_error; an array
+    whose JSON breaks off is always an error.
     """
-    items = _array_items(path) if _first_character(path) == "[" else _line_items(path, on_error)
-    for place, item in items:
-        if isinstance(item, dict):
-            yield place, item
-            continue
-        error = DataError(place, f"found {_shown(item)}; expected a JSON object")
-        if on_error is None:
-            raise error
-        on_error(error)
+    with open_data_file(path) as file:
+        for line, record in records_or_errors(file, path):
+            if not isinstance(record, DataError):
+                yield Place(path, line), record
+            elif on_error is None:
+                raise record
+            else:
+                on_error(record)
 
 
 def read_lines(path: Path, on_error: Callable[[DataError], None] | None = None) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file with their numbers, from 1.
 
-    A line that is not UTF-8 raises DataError or, with on_error, is skipped and its error handed to on_error.
+    A line that is not UTF-8, or has more than LONGEST_LINE bytes, raises DataError or, with on_error, is skipped and
+    its error handed to on_error.
     """
-    line = [1]
-    with _readable(path, line), _opened(path) as file:
-        for number, raw in enumerate(file, start=1):
-            line[0] = number
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                if on_error is None:
-                    raise
-                on_error(_not_utf8(Place(path, number), error))
-            else:
+    with open_data_file(path) as file:
+        for number, text in lines_or_errors(file, path):
+            if not isinstance(text, DataError):
                 yield number, text
+            elif on_error is None:
+                raise text
+            else:
+                on_error(text)
+
+
+def records_or_errors(file: BinaryIO, path: Path, skip: int = 0) -> Iterator[tuple[int, Record | DataError]]:
+    """Yield the objects of an open file with their lines, from 1, and an error in the place of what is no object.
+
+    skip so many at the beginning, errors among them, which costs little with JSON lines. Raises DataError, at path,
+    where an array's JSON breaks off or the file is damaged.
+    """
+    with described_errors(path, [1]):
+        head, file = read_ahead(file, _without_space)
+    is_array = _without_space(head).startswith(b"[")
+    items = islice(_array_items(file, path), skip, None) if is_array else _line_items(file, path, skip)
+    for line, item in items:
+        if isinstance(item, (dict, DataError)):
+            yield line, item
+        else:
+            yield line, DataError(Place(path, line), f"found {_shown(item)}; expected a JSON object")
+
+
+def lines_or_errors(file: BinaryIO, path: Path) -> Iterator[tuple[int, str | DataError]]:
+    """Yield the lines of an open file with their numbers, from 1, and an error in the place of one that is of no use.
+
+    Raises DataError, at path, where the file is damaged.
+    """
+    for number, raw in _raw_lines(file, path):
+        try:
+            yield number, raw if isinstance(raw, DataError) else raw.decode()
+        except UnicodeDecodeError as error:
+            yield number, not_utf8(Place(path, number), error)
 
 
 def field(record: Mapping[str, Any], names: Sequence[str], place: Place) -> Any:
@@ -102,55 +116,47 @@ def text_field(record: Mapping[str, Any], names: Sequence[str], place: Place) ->
     return value
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; expected a file")
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; expected a data file there, plain or .gz")
-    with path.open("rb") as plain:
-        zipped = plain.read(2) == b"\x1f\x8b"
-        plain.seek(0)
-        yield cast("IO[bytes]", gzip.GzipFile(fileobj=plain)) if zipped else plain
+def _without_space(head: bytes) -> bytes:
+    return head.removeprefix(codecs.BOM_UTF8).lstrip()
 
 
-@contextmanager
-def _readable(path: Path, line: list[int]) -> Iterator[None]:
-    """Give the errors of decompression and decoding their file and line."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        at = Place(path, line[0] + error.object[: error.start].count(b"\n"))
-        raise _not_utf8(at, error) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(Place(path, line[0]), f"the gzip'd file is damaged ({error}); copy it again") from error
+def _raw_lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes | DataError]]:
+    line = [1]
+    with described_errors(path, line):
+        for number, raw in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), start=1):
+            line[0] = number
+            if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
+                while part := file.readline(LONGEST_LINE):
+                    if part.endswith(b"\n"):
+                        break
+                problem = f"a line of more than {LONGEST_LINE >> 20} MiB; expected shorter ones, with one record each"
+                yield number, DataError(Place(path, number), problem)
+            else:
+                yield number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
 
 
-def _not_utf8(place: Place, error: UnicodeDecodeError) -> DataError:
-    return DataError(place, f"byte 0x{error.object[error.start]:02x} is not UTF-8; expected UTF-8 text")
+def _line_items(file: BinaryIO, path: Path, skip: int) -> Iterator[tuple[int, object]]:
+    """The values of JSON lines; empty lines are none, so that those skipped need not be decoded."""
+    for number, raw in _raw_lines(file, path):
+        if isinstance(raw, bytes) and not raw.strip():
+            continue
+        if skip:
+            skip -= 1
+            continue
+        if isinstance(raw, DataError):
+            yield number, raw
+            continue
+        try:
+            item = json.loads(raw.decode())
+        except UnicodeDecodeError as error:
+            item = not_utf8(Place(path, number), error)
+        except (ValueError, RecursionError) as error:
+            item = DataError(Place(path, number), f"broken JSON ({error}); expected one object a line")
+        yield number, item
 
 
-def _first_character(path: Path) -> str:
-    with _readable(path, [1]), _opened(path) as file:
-        return file.read(_CHUNK).decode("utf-8-sig", "replace").lstrip()[:1]
-
-
-def _line_items(path: Path, on_error: Callable[[DataError], None] | None) -> Iterator[tuple[Place, object]]:
-    for number, text in read_lines(path, on_error):
-        if text.strip():
-            try:
-                item = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                problem = DataError(Place(path, number), f"broken JSON ({error}); expected one object a line")
-                if on_error is None:
-                    raise problem from error
-                on_error(problem)
-                continue
-            yield Place(path, number), item
-
-
-def _array_items(path: Path) -> Iterator[tuple[Place, object]]:
-    window = _Window(path)
+def _array_items(file: BinaryIO, path: Path) -> Iterator[tuple[int, object]]:
+    window = _Window(file, path)
     window.take("[")
     if window.peek() != "]":
         yield window.value()
@@ -168,9 +174,10 @@ class _Window:
     The standard library's scanner says where it stopped, so that every record and every error has its line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
         self.path = path
         self.line = 1
+        self._file = file
         self._chunks = self._decoded()
         self._text = ""
         self._at = 0
@@ -193,23 +200,29 @@ class _Window:
             raise DataError(Place(self.path, self.line), f"broken JSON: found {shown}; expected {character!r}")
         self._advance(self._at + 1)
 
-    def value(self) -> tuple[Place, object]:
+    def value(self) -> tuple[int, object]:
         """Step over the next value."""
         self.peek()
-        place = Place(self.path, self.line)
+        first_line = self.line
         while True:
             try:
                 item, end = self._scan(self._text, self._at)
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - _LONGEST_TOKEN
+                if cut and len(self._text) - self._at > LONGEST_LINE:
+                    problem = f"an object of more than {LONGEST_LINE >> 20} MiB; expected shorter ones"
+                    raise DataError(Place(self.path, first_line), problem) from error
                 if cut and self._more():
                     continue
                 line = self.line + self._text.count("\n", self._at, error.pos)
                 raise DataError(
                     Place(self.path, line), f"broken JSON: {error.msg.lower()}; expected an object"
                 ) from error
+            except RecursionError as error:
+                problem = f"broken JSON ({error}); expected an object"
+                raise DataError(Place(self.path, first_line), problem) from error
             self._advance(end)
-            return place, item
+            return first_line, item
 
     def _advance(self, end: int) -> None:
         self.line += self._text.count("\n", self._at, end)
@@ -223,9 +236,9 @@ class _Window:
 
     def _decoded(self) -> Iterator[str]:
         line = [1]
-        with _readable(self.path, line), _opened(self.path) as file:
+        with described_errors(self.path, line):
             decoder = codecs.getincrementaldecoder("utf-8-sig")()
-            while chunk := file.read(_CHUNK):
+            while chunk := cast("io.BufferedIOBase", self._file).read1(_CHUNK):
                 text = decoder.decode(chunk)
                 line[0] += text.count("\n")
                 if text:  # not so where the chunk holds only a part of one character

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dpr_tiny_retriever.data.records import DataError, MisreadDataError
+from dpr_tiny_retriever.data.data_files import DataError, MisreadDataError
 
 logger = logging.getLogger(__name__)
 

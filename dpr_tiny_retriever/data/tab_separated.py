@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from dpr_tiny_retriever.data.records import DataError, MisreadDataError, Place, read_lines
+from dpr_tiny_retriever.data.data_files import LONGEST_LINE, DataError, MisreadDataError, Place, open_data_file
+from dpr_tiny_retriever.data.records import lines_or_errors
 
 #: A quoted field, quotation marks in it doubled, up to a tab or the end of the row.
 _QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"(?=\t|\Z)')
@@ -24,34 +26,51 @@ def read_rows(
     A row that is not UTF-8, or whose quotation marks are wrong, raises DataError or, with on_error, is skipped and its
     error handed to on_error. A quoted field in which whole rows stand is always an error: they would be lost.
     """
+    with open_data_file(path) as file:
+        for number, row in rows_or_errors(file, path, fields):
+            if not isinstance(row, DataError):
+                yield Place(path, number), row
+            elif on_error is None:
+                raise row
+            else:
+                on_error(row)
+
+
+def rows_or_errors(file: BinaryIO, path: Path, fields: int) -> Iterator[tuple[int, list[str] | DataError]]:
+    """Yield the rows of an open file as read_rows, each with its first line, and errors in the places of unusable rows.
+
+    Raises MisreadDataError, at path, for a quoted field in which whole rows stand or that is longer than LONGEST_LINE.
+    """
     held: list[str] = []  # the lines of a row whose last field goes on
+    held_size = 0
     place = Place(path, 1)
-    for number, text in read_lines(path, on_error):
+    for number, text in lines_or_errors(file, path):
+        if isinstance(text, DataError):
+            yield number, text
+            continue
         line = text.rstrip("\r\n")
         if not held:
             if not line:
                 continue
             if '"' not in line:
-                yield Place(path, number), line.split("\t")
+                yield number, line.split("\t")
                 continue
-            place = Place(path, number)
+            place, held_size = Place(path, number), 0
         held.append(line)
+        held_size += len(line) + 1
         row = None if len(held) > 1 and '"' not in line else _split("\n".join(held))
         if row is None:  # it goes on in the next line
-            if len(held) > 1 and line.count("\t") == fields - 1:
+            if len(held) > 1 and (line.count("\t") == fields - 1 or held_size > LONGEST_LINE):
                 raise _rows_in_a_field(place)
             continue
         if len(held) > 1 and (not row or _may_be_rows(held[0], held[-1], fields)):
             raise _rows_in_a_field(place)
         held = []
-        if row:
-            yield place, row
-        else:
-            _report(DataError(place, f"found text behind a quoted field; {_EXPECTED}"), on_error)
+        yield place.line, row or DataError(place, f"found text behind a quoted field; {_EXPECTED}")
     if len(held) > 1:
         raise _rows_in_a_field(place)
     if held:
-        _report(DataError(place, f"found a quoted field that never ends; {_EXPECTED}"), on_error)
+        yield place.line, DataError(place, f"found a quoted field that never ends; {_EXPECTED}")
 
 
 def _split(row: str) -> list[str] | None:
@@ -76,9 +95,3 @@ def _may_be_rows(first: str, last: str, fields: int) -> bool:
 
 def _rows_in_a_field(place: Place) -> MisreadDataError:
     return MisreadDataError(place, f"found a quoted field that goes on over following rows, or never ends; {_EXPECTED}")
-
-
-def _report(error: DataError, on_error: Callable[[DataError], None] | None) -> None:
-    if on_error is None:
-        raise error
-    on_error(error)

@@ -11,10 +11,10 @@ from dpr_tiny_retriever.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.data.answer_matching import has_answer
+    from dpr_tiny_retriever.data.data_files import DataError
     from dpr_tiny_retriever.data.dataset import Dataset
     from dpr_tiny_retriever.data.load_dataset import load_dataset
     from dpr_tiny_retriever.data.passage_store import PassageStore
-    from dpr_tiny_retriever.data.records import DataError
     from dpr_tiny_retriever.evaluation.failures import Failure, worst_queries
     from dpr_tiny_retriever.evaluation.measures import measure
     from dpr_tiny_retriever.evaluation.model_index import write_card

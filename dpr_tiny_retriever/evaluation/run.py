@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.data.answer_matching import has_answer
+from dpr_tiny_retriever.data.data_files import DataError
 from dpr_tiny_retriever.data.dataset import Dataset
 from dpr_tiny_retriever.data.passage_store import UniquePassages
-from dpr_tiny_retriever.data.records import DataError
 from dpr_tiny_retriever.evaluation.fused_rankings import blend_as_index, fuse_by_rank
 from dpr_tiny_retriever.evaluation.measures import KS, first_ranks, measure, measure_first
 from dpr_tiny_retriever.retrieval.fusion import LIST_LENGTH

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dpr_tiny_retriever.data.data_files import DataError
 from dpr_tiny_retriever.data.passage_store import PassageStore
-from dpr_tiny_retriever.data.records import DataError, read_records
+from dpr_tiny_retriever.data.records import read_records
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.retrieval.embedding_cache import EmbeddingCache
 from dpr_tiny_retriever.training.token_store import ExampleStore, Rows

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dpr_tiny_retriever import Passage
+from dpr_tiny_retriever.data.data_files import DataError
 from dpr_tiny_retriever.data.examples import Example, read_examples, write_examples
-from dpr_tiny_retriever.data.records import DataError
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 
 RECORD = {

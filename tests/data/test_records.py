@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retrieval_data import write_text
 
-from dpr_tiny_retriever.data.records import DataError, read_records
+from dpr_tiny_retriever.data.data_files import DataError
+from dpr_tiny_retriever.data.records import read_records
 
 RECORDS = [{"question": "who?", "n": 1}, {"question": 'a "quoted" ä', "n": [1.5, None]}, {"question": "三", "n": {}}]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from retrieval_data import write_text
 
-from dpr_tiny_retriever.data.records import DataError, MisreadDataError
+from dpr_tiny_retriever.data.data_files import DataError, MisreadDataError
 from dpr_tiny_retriever.data.tab_separated import read_rows
 
 

@@ -11,7 +11,7 @@ import pytest
 from stored_examples import stored
 
 from dpr_tiny_retriever import DualEncoder, Passage
-from dpr_tiny_retriever.data.records import DataError
+from dpr_tiny_retriever.data.data_files import DataError
 from dpr_tiny_retriever.training import Distillation
 
 pytestmark = pytest.mark.training
