@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.errors import CheckpointError, MissingExtraError, ModelNotFoundError, UnusableIndexError
-from dpr_tiny_retriever.passage import Passage
 
 if TYPE_CHECKING:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
     from dpr_tiny_retriever.encoder import Encoder
+    from dpr_tiny_retriever.passage import Passage
     from dpr_tiny_retriever.retrieval.index_file import IndexedPassage
     from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
 
@@ -32,11 +32,12 @@ __all__ = [
 ]
 
 
-#: Imported when first used, since they import numpy.
+#: Imported when first used: most import numpy, and the command line is to know its signals as soon as it can.
 _HOMES = {
     "DualEncoder": "dual_encoder",
     "Encoder": "encoder",
     "IndexedPassage": "retrieval.index_file",
+    "Passage": "passage",
     "PassageIndex": "retrieval.passage_index",
 }
 

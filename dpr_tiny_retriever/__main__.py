@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from dpr_tiny_retriever.commands.interruption import end_at_once_when_interrupted
 
 
 def main() -> None:
     """Run the command line; Ctrl-C while it is being imported ends it in silence too."""
-    try:
-        from dpr_tiny_retriever.commands.cli import app
-    except KeyboardInterrupt:
-        sys.exit(130)
+    end_at_once_when_interrupted()
+    from dpr_tiny_retriever.commands.cli import app
+
     app()
 
 

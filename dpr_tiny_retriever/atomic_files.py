@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dpr_tiny_retriever.temporary_names import FORMER, temporary_file, temporary_folder
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 RENAME_SWAP = 2  # macOS: sys/stdio.h
@@ -20,16 +20,19 @@ RENAME_SWAP = 2  # macOS: sys/stdio.h
 def replaced_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path and atomically rename it to `path` on success.
 
-    On an error or a kill the old file is untouched.
+    On an error or a kill the old file is untouched. What a kill leaves is removed by the next call for the same folder.
+    Raises OSError, which names the file, where it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield part
-        _flush(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        with temporary_file(path) as part:
+            yield part
+            _flush(part)
+            part.replace(path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # such as of a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager
@@ -38,7 +41,8 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
 
     What only the old folder holds is kept. On an error or a kill there is either the old folder or the new one, never
     a mixture. Two exceptions: where the system cannot exchange two folders (Windows), a kill may leave neither; and
-    where the working directory is inside `directory`, its entries are replaced one by one.
+    where the working directory is inside `directory`, its entries are replaced one by one. What a kill leaves beside
+    the folder is removed by the next call for one in the same place.
     """
     directory = _absolute(directory)
     if directory.exists() and not directory.is_dir():
@@ -48,8 +52,7 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
     directory.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, not in the system's folder for temporary files: a folder can be renamed only within its
     # file system.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    try:
+    with temporary_folder(directory) as scratch:
         new = scratch / "new"
         new.mkdir()
         yield new
@@ -57,8 +60,6 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
             if path.is_file():
                 _flush(path)
         _take_place(new, directory)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -94,7 +95,7 @@ def _take_place(new: Path, old: Path) -> None:
     else:
         _carry_over(old, new)
         if not exchange(new, old):
-            aside = new.with_name(f"{new.name}.old")
+            aside = new.with_name(FORMER)
             old.replace(aside)
             try:
                 new.replace(old)

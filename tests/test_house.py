@@ -39,7 +39,7 @@ FLOORS = [
     {"text"},
     {"load_options"},
     {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress", "threads", "visible_text"},
-    {"types", "errors", "_version"},
+    {"types", "errors", "temporary_names", "_version"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

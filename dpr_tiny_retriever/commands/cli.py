@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import sys
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -15,6 +13,7 @@ from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.commands.console import finish_streams, note, prepare_streams, say
 from dpr_tiny_retriever.commands.evaluate import evaluate
 from dpr_tiny_retriever.commands.info import info, install_hint
+from dpr_tiny_retriever.commands.interruption import end_at_once_when_interrupted, end_orderly_when_interrupted
 from dpr_tiny_retriever.commands.mcp import mcp
 from dpr_tiny_retriever.commands.mine import mine
 from dpr_tiny_retriever.commands.search import demo, search
@@ -53,8 +52,7 @@ def _options(
 def app() -> None:
     """Run the command line; what a user can mend is one line, without a traceback."""
     prepare_streams()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupted)
+    end_orderly_when_interrupted()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow, in the commands that import it
     try:
         commands()
@@ -64,6 +62,7 @@ def app() -> None:
         note(f"Error: {_described(error)}", error=True)
         sys.exit(1)
     finally:
+        end_at_once_when_interrupted()
         finish_streams()
 
 
@@ -73,11 +72,6 @@ def _described(error: Exception) -> str:
     if isinstance(error, (ValueError, OSError, ImportError)):
         return str(error)
     return f"{type(error).__name__}: {error} (dpr-tiny --traceback shows where)"
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C ends a run in silence, with the code by which shells know it."""
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

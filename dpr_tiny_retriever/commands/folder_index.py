@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -222,17 +223,30 @@ def _index_path(path: Path | None, folder: Path | None, model: str | None) -> It
         return
     key = "python-reference" if folder is None else _digest(str(folder.resolve()))
     name = f"{_digest(str(absolute_model(model))) if model else 'bundled'}.sqlite"
+    kept: Path | None = None
     try:
-        parent = user_cache("search") / key
-        parent.mkdir(parents=True, exist_ok=True)
-        if not (os.access(parent, os.W_OK) or (parent / name).exists()):
-            raise PermissionError(f"{parent} cannot be written to")
+        kept = user_cache("search") / key / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        for place in (kept.parent, kept):
+            if place.exists() and not os.access(place, os.W_OK):
+                raise PermissionError(f"{place} cannot be written to")
     except OSError as error:
         note(f"The index is not kept ({error}); --index names a file to keep it in.")
         with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary, name)
+            yield _copied(kept, Path(temporary, name))
     else:
-        yield parent / name
+        yield kept
+
+
+def _copied(index: Path | None, target: Path) -> Path:
+    """The target, with what there is of an index that can be read and not written to."""
+    from dpr_tiny_retriever.retrieval.index_file import INDEX_FILE_SUFFIXES
+
+    for suffix in INDEX_FILE_SUFFIXES:
+        with suppress(OSError):
+            if index is not None:
+                shutil.copyfile(index.with_name(index.name + suffix), target.with_name(target.name + suffix))
+    return target
 
 
 def _digest(name: str) -> str:

@@ -26,6 +26,8 @@ FORMAT_VERSION = 2
 _APPLICATION_ID = 0x44505254
 #: Passages whose vectors share a row: few large rows are read several times faster than one row a passage.
 _BLOCK_SIZE = 256
+#: What SQLite adds to the name of an index file for those that it keeps beside it.
+INDEX_FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 _TABLES = (
     # AUTOINCREMENT: the number of a deleted passage is never used again.
@@ -228,5 +230,5 @@ def _labels(passage: IndexedPassage) -> list[str]:
 
 def remove_index_file(path: Path) -> None:
     """Remove an index file and what SQLite keeps beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in INDEX_FILE_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
