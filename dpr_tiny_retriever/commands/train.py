@@ -12,21 +12,24 @@ from dpr_tiny_retriever.commands.console import say
 from dpr_tiny_retriever.types import BackendName
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.training import Distillation
+    from dpr_tiny_retriever.training import Distillation, Recipe
 
 #: What `--set` names of a stage; all other names are those of its settings.
 _OF_STAGE = ("new", "layers", "tied")
 
 
 def train(
-    data: Annotated[list[Path], typer.Argument(help="DPR JSON, JSON lines (plain or .gz) or BEIR folders.")],
+    *,
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="DPR JSON, JSON lines (plain or .gz) or BEIR folders.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="The pair folder to write; a killed run goes on from it.")],
     start: Annotated[
         str | None, typer.Option(help="Train on this preset, folder or hub id (the bundled pair).")
     ] = None,
     new: Annotated[str | None, typer.Option(help="Train a new model with the vocabulary of this one.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A YAML file of stages, each with its start.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER, for $NAME in the recipe. Repeatable.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="NAME=PATH, for $NAME in the recipe. Repeatable.")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,12 +56,12 @@ def train(
     from dpr_tiny_retriever.training import RunOptions, TrainingData, run_recipe
     from dpr_tiny_retriever.training.devices import mirrored
 
-    stages = _stages(start, new, recipe, named_texts(model), named_values(option))
+    chosen = _recipe(start, new, recipe, named_texts(model), named_values(option))
     # Before the teacher is loaded: TensorFlow's devices can be divided only until it begins to work.
     options = RunOptions(strategy=mirrored(replicas), tensorboard=tensorboard, license=license, resume=resume)
     run = run_recipe(
-        stages,
-        TrainingData(data, dev=dev or (), split=split),
+        chosen,
+        TrainingData(data or (), dev=dev or (), split=split),
         output,
         distillation=distillation_from(teacher, output, backend, threads),
         options=options,
@@ -66,29 +69,29 @@ def train(
     say(f"{output}: {run.steps} steps, {run.skipped.count} records skipped")
 
 
-def _stages(
-    start: str | None, new: str | None, recipe: Path | None, models: dict[str, str], values: dict[str, Any]
-) -> Sequence[Any]:
-    """The stages of the recipe, or the one that the options describe."""
-    from dpr_tiny_retriever.training.recipe import Stage, make_stage, read_recipe
+def _recipe(
+    start: str | None, new: str | None, recipe: Path | None, named: dict[str, str], values: dict[str, Any]
+) -> Recipe:
+    """The recipe of the file, or one of the stage that the options describe."""
+    from dpr_tiny_retriever.training.recipe import Recipe, make_stage, read_recipe
 
     given = [name for name, value in (("--start", start), ("--new", new), ("--recipe", recipe)) if value is not None]
     if len(given) > 1:
         raise ValueError(f"found {' and '.join(given)}; expected one of them")
-    if models and recipe is None:
+    if named and recipe is None:
         raise ValueError("found --model without --recipe; expected --start for the model to train on")
     of_stage = {name: value for name, value in values.items() if name.partition(".")[0] in _OF_STAGE}
     changes = {f"settings.{name}": value for name, value in values.items() if name not in of_stage}
     if recipe is not None:
         if of_stage:
             raise ValueError(f"found --recipe and --set {', '.join(of_stage)}; expected the recipe to say what starts")
-        return read_recipe(recipe, models, changes=changes)
+        return read_recipe(recipe, named, changes=changes)
     if new is None and any(name.startswith("new.") for name in of_stage):
         raise ValueError(f"found --set {', '.join(of_stage)} without --new; expected a new model")
     record: dict[str, Any] = {"name": "train", "start": start}
     if new is not None:
         record = {"name": "train", "new": {"tokenizer_from": new}}
-    return [make_stage(record, "the options", {}, of_stage | changes, Stage)]
+    return Recipe([make_stage(record, "the options", {}, of_stage | changes)])
 
 
 def distillation_from(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
     from dpr_tiny_retriever.training.initialisation import NewModel, add_layers, load_start, new_pair
     from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, MarginMSE
-    from dpr_tiny_retriever.training.options import Extensions, Run, RunOptions
-    from dpr_tiny_retriever.training.recipe import Stage, read_recipe, run_recipe
+    from dpr_tiny_retriever.training.options import Run, RunOptions
+    from dpr_tiny_retriever.training.recipe import Mean, Recipe, Stage, read_recipe, run_recipe
     from dpr_tiny_retriever.training.settings import (
         Batches,
         Evaluation,
@@ -37,8 +37,8 @@ _HOMES = {
     "training.distillation": ("Distillation", "Teacher"),
     "training.initialisation": ("NewModel", "add_layers", "load_start", "new_pair"),
     "training.losses": ("Contrastive", "EmbeddingMatch", "KLDivergence", "MarginMSE"),
-    "training.options": ("Extensions", "Run", "RunOptions"),
-    "training.recipe": ("Stage", "read_recipe", "run_recipe"),
+    "training.options": ("Run", "RunOptions"),
+    "training.recipe": ("Mean", "Recipe", "Stage", "read_recipe", "run_recipe"),
     "training.settings": ("Batches", "Evaluation", "Losses", "Optimizer", "Regularization", "Schedule", "Settings"),
     "training.trainer": ("train",),
     "training.training_data": ("TrainingData",),
@@ -53,13 +53,14 @@ __all__ = [
     "EmbeddingMatch",
     "Evaluation",
     "Example",
-    "Extensions",
     "KLDivergence",
     "Losses",
     "MarginMSE",
+    "Mean",
     "Mining",
     "NewModel",
     "Optimizer",
+    "Recipe",
     "Regularization",
     "Run",
     "RunOptions",

@@ -17,6 +17,7 @@ from dpr_tiny_retriever.training.losses import (
     TEMPERATURES,
     BatchScores,
     Loss,
+    QueueScores,
     TeacherScores,
     masked,
     negative_mask,
@@ -55,6 +56,7 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
         self.similarity = start.similarity
         self.temperature = settings.losses.temperature or TEMPERATURES[start.similarity]
         self.teacher_temperature = TEMPERATURES[maker.teacher.similarity if maker.teacher else "cosine"]
+        self.queue = self._new_queue(settings.batches.queue) if settings.batches.queue else None
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._parts = max(1, min(_PARTS, settings.batches.size // replicas))
         self.built = True
@@ -125,7 +127,28 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
             negative_mask(gathered(batch["query_rows"]), passage_rows, gathered(batch["known_rows"]), own),
             present=passage_rows >= 0,
             teacher=self._teacher_scores(batch) if "teacher_queries" in batch else None,
-            extras={name: gathered(tensor) for name, tensor in batch.items() if name not in Batch.__annotations__},
+            queue=None if self.queue is None else self._queue_scores(self.queue, batch, queries, passages),
+            bm25=gathered(batch["bm25"]) if "bm25" in batch else None,
+        )
+
+    def _new_queue(self, size: int) -> keras.Variable:
+        """The vectors [m, d] of former passages, newest first, the same in every replica."""
+        return self.add_weight(
+            shape=(size, self.query_encoder.config.embedding_dim),
+            initializer="zeros",
+            trainable=False,
+            name="queue",
+            aggregation="only_first_replica",
+        )
+
+    def _queue_scores(self, queue: keras.Variable, batch: Batch, queries: Tensor, passages: Tensor) -> QueueScores:
+        """The scores of the queries [b, d] against the queue, to which the passages [c, d] are then put."""
+        former = tf.identity(queue.value)  # [m, d]
+        queue.assign(tf.concat([tf.stop_gradient(passages), former], 0)[: queue.shape[0]])
+        return QueueScores(
+            tf.matmul(queries, former, transpose_b=True) / self.temperature,
+            gathered(batch["queue_counted"]) > 0,
+            gathered(batch["queue_similarities"]) if "queue_similarities" in batch else None,
         )
 
     def _teacher_scores(self, batch: Batch) -> TeacherScores:

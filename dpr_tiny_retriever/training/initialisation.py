@@ -10,8 +10,10 @@ import numpy as np
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.encoder import Encoder
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense, Embeddings, Layer, LayerNorm
+from dpr_tiny_retriever.model.runner import Runner
+from dpr_tiny_retriever.text.pair_tokenizer import Tokens
 from dpr_tiny_retriever.training.validated import Count, CountOrZero, Validated
-from dpr_tiny_retriever.types import Array, Model, Pooling
+from dpr_tiny_retriever.types import Array, Model, Pooling, Vectors
 
 _SPREAD = 0.1  # standard deviation of a word's embedding
 
@@ -19,15 +21,16 @@ _SPREAD = 0.1  # standard deviation of a word's embedding
 class NewModel(Validated, frozen=True, kw_only=True):
     """The shape of a model without training, and where its word embeddings come from.
 
-    tokenizer_from is a model whose vocabulary it has, None the bundled pair. word_embeddings: "random", or "table": the
-    principal components of that model's word embeddings. Without layers it is a bag of words.
+    tokenizer_from is a model whose vocabulary it has, None the bundled pair. word_embeddings are "random"; "table", the
+    principal components of that model's word embeddings; or "vectors", those of its vectors of each word piece alone,
+    so that a bag of words already ranks somewhat. Without layers it is a bag of words.
     """
 
     tokenizer_from: str | None
     layers: CountOrZero = 2
     width: Count = 128
     heads: Count = 2
-    word_embeddings: Literal["random", "table"] = "table"
+    word_embeddings: Literal["random", "table", "vectors"] = "table"
     pooling: Pooling = "mean"
     normalize: bool = True
 
@@ -73,10 +76,11 @@ def new_pair(new: NewModel, *, seed: int = 0) -> DualEncoder:
         normalize=new.normalize,
     )
     rng = np.random.default_rng(seed)
-    if new.word_embeddings == "table":
-        words = principal_words(np.asarray(source.weights.embeddings.word), new.width)
-    else:
+    if new.word_embeddings == "random":
         words = _SPREAD * rng.standard_normal((config.vocab_size, new.width)).astype(np.float32)
+    else:
+        is_table = new.word_embeddings == "table"
+        words = principal_words(source.weights.embeddings.word if is_table else word_vectors(source), new.width)
     embeddings = Embeddings(
         word=words,
         position=_zeros(config.max_position_embeddings, new.width),
@@ -134,22 +138,27 @@ def with_weights(
     )
 
 
-def principal_words(wide: Array, width: int, *, components: Array | None = None) -> Array:
-    """Word embeddings [vocab_size, width] of wider ones, each with mean 0 and a spread of 0.1.
-
-    components [wide, width] are theirs unless others are given.
-    """
-    if components is None:
-        if wide.shape[1] < width:
-            raise ValueError(
-                f"word embeddings of {wide.shape[1]} numbers cannot make some of {width}; "
-                "expected a wider model, or random ones"
-            )
-        components = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :width]
+def principal_words(wide: Array, width: int) -> Array:
+    """The principal components of wider word embeddings, [vocab_size, width], each row with mean 0 and spread 0.1."""
+    if wide.shape[1] < width:
+        raise ValueError(
+            f"word embeddings of {wide.shape[1]} numbers cannot make some of {width}; "
+            "expected a wider model, or random ones"
+        )
+    components = np.linalg.eigh(wide.T @ wide)[1][:, ::-1][:, :width]
     words: Array = wide @ components
     words = words - words.mean(axis=1, keepdims=True)
     spread = np.maximum(words.std(axis=1, keepdims=True), 1e-6)
     return np.ascontiguousarray(_SPREAD * words / spread, np.float32)
+
+
+def word_vectors(source: Encoder) -> Vectors:
+    """The vector [vocab_size, t] of each word piece alone, between the special tokens."""
+    size, tokenizer = source.config.vocab_size, source.tokenizer
+    pieces = np.arange(size, dtype=np.int32)
+    ids = np.stack([np.full_like(pieces, tokenizer.cls_id), pieces, np.full_like(pieces, tokenizer.sep_id)], axis=1)
+    lengths = np.full(size, 3, np.int32)
+    return Runner(source.config, source.weights).forward(Tokens(ids.reshape(-1), lengths, lengths, 0))
 
 
 def _passing_layer(config: BertConfig, rng: np.random.Generator) -> Layer:

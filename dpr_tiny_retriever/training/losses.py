@@ -5,12 +5,11 @@ b queries, c passages of the global batch (positives, hard negatives, absent one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from dpr_tiny_retriever.training.validated import Positive, Validated
+from dpr_tiny_retriever.training.validated import CountOrZero, NotNegative, Positive, Validated
 from dpr_tiny_retriever.types import Similarity, Tensor
 
 #: What similarities are divided by before a softmax, of a student and of a teacher.
@@ -35,6 +34,14 @@ class TeacherScores(NamedTuple):
     temperature: float
 
 
+class QueueScores(NamedTuple):
+    """What the queries make of the m passages of former batches."""
+
+    scores: Tensor  # [b, m]: similarities over temperature
+    counted: Tensor  # [b, m] bool: the passages that are negatives of the query
+    teacher_similarities: Tensor | None = None  # [b, m]
+
+
 class BatchScores(NamedTuple):
     """All that a loss may look at, over the global batch."""
 
@@ -46,8 +53,8 @@ class BatchScores(NamedTuple):
     mask: NegativeMask
     present: Tensor  # [c] bool: False for a hard negative that its question lacks
     teacher: TeacherScores | None = None
-    extras: Mapping[str, Tensor] = {}
-    """Whatever else a batch maker put into the batch, by its name."""
+    queue: QueueScores | None = None
+    bm25: Tensor | None = None  # [b, c + m]
 
     def taught(self) -> TeacherScores:
         """The teacher's scores, where a loss needs them."""
@@ -69,7 +76,10 @@ class Loss(Validated, frozen=True, kw_only=True):
 
 
 class Contrastive(Loss, frozen=True, kw_only=True):
-    """Negative log-likelihood of each query's positive among the batch's passages (Karpukhin et al. 2020, eq. 3)."""
+    """Negative log-likelihood of each query's positive among the passages (Karpukhin et al. 2020, eq. 3).
+
+    The passages are those of the batch and, where batches.queue is set, of former ones.
+    """
 
     name: ClassVar[str] = "contrastive"
     symmetric: bool = False
@@ -77,7 +87,10 @@ class Contrastive(Loss, frozen=True, kw_only=True):
 
     def value(self, batch: BatchScores) -> Tensor:
         mask = batch.mask
-        loss = log_likelihood_loss(batch.scores, masked(batch.scores, mask.is_negative_or_own), mask.own)
+        candidates = masked(batch.scores, mask.is_negative_or_own)  # [b, c]
+        if batch.queue is not None:
+            candidates = tf.concat([candidates, masked(batch.queue.scores, batch.queue.counted)], axis=1)  # [b, c + m]
+        loss = log_likelihood_loss(batch.scores, candidates, mask.own)
         if self.symmetric:
             by_positive = tf.transpose(tf.gather(batch.scores, mask.own, axis=1))  # [b, b]: positives against queries
             normalizer = tf.reduce_logsumexp(masked(by_positive, mask.is_other_query_or_own), axis=1)  # [b]
@@ -90,6 +103,8 @@ class EmbeddingMatch(Loss, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "embedding_match"
     uses_teacher: ClassVar[bool] = True
+    projection_steps: CountOrZero = 0
+    """Steps in which the reduction, principal components at first, learns to rank as the teacher does."""
 
     def value(self, batch: BatchScores) -> Tensor:
         teacher = batch.taught()
@@ -99,17 +114,25 @@ class EmbeddingMatch(Loss, frozen=True, kw_only=True):
 
 
 class KLDivergence(Loss, frozen=True, kw_only=True):
-    """Kullback-Leibler divergence from the teacher's scores over the batch, in both directions."""
+    """Kullback-Leibler divergence from the teacher's scores over the batch and the queue, in both directions."""
 
     name: ClassVar[str] = "kl_divergence"
     uses_teacher: ClassVar[bool] = True
+    bm25_weight: NotNegative = 0.0
+    """BM25 times this is added to the teacher's scores: together they rank better than either alone."""
 
     def value(self, batch: BatchScores) -> Tensor:
-        teacher = batch.taught()
-        counted = tf.broadcast_to(batch.present[None, :], tf.shape(batch.scores))
-        return two_way_kl_divergence(
-            teacher.similarities / teacher.temperature, batch.scores, counted, own=batch.mask.own
-        )
+        teacher, queue = batch.taught(), batch.queue
+        student, wanted = batch.scores, teacher.similarities
+        counted = tf.broadcast_to(batch.present[None, :], tf.shape(student))
+        if queue is not None:
+            student = tf.concat([student, queue.scores], 1)  # [b, c + m]
+            wanted = tf.concat([wanted, queue.teacher_similarities], 1)
+            counted = tf.concat([counted, queue.counted], 1)
+        wanted /= teacher.temperature
+        if batch.bm25 is not None:
+            wanted += self.bm25_weight * batch.bm25
+        return two_way_kl_divergence(wanted, student, counted, own=batch.mask.own)
 
 
 class MarginMSE(Loss, frozen=True, kw_only=True):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.dev_evaluation import DevScore
-from dpr_tiny_retriever.training.distillation import Teacher
-from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
-from dpr_tiny_retriever.training.losses import Loss
-from dpr_tiny_retriever.training.token_store import ExampleStore
 
 
 @dataclass(frozen=True)
@@ -42,22 +36,6 @@ class RunOptions:
     """What the run starts from, for the model card."""
     show_progress: bool | None = None
     """Whether a progress bar is drawn; None is on a terminal only."""
-
-
-@dataclass(frozen=True)
-class Extensions:
-    """What a recipe adds to a run or does in its own way: nothing, unless it says so."""
-
-    losses: Sequence[Loss] = ()
-    """Beside those of the settings."""
-    batch_maker: Callable[..., BatchMaker] = BatchMaker
-    """Makes the batches; called as BatchMaker is."""
-    model: Callable[..., DualEncoderModel] = DualEncoderModel
-    """Makes the Keras model; called as DualEncoderModel is."""
-    initialize: Callable[[DualEncoder, ExampleStore, Teacher | None], DualEncoder] | None = None
-    """Gives the pair that is trained in place of start; it may give the teacher other components [t, d]."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """What the recipe was told: stated in the model card; a run is resumed with the same only."""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,17 @@ class Batches(Validated, frozen=True, kw_only=True):
     max_passage_length: TextLength = 156
     chunk_size: Count | None = None
     """Gradient caching (Gao et al. 2021): texts that are encoded at once; None encodes the batch whole."""
+    topics: CountOrZero = 0
+    """Topic-aware batches (Hofstätter et al. 2021): so many random examples, and with each some whose positives are
+    nearest to its own by the teacher. 0: random examples."""
+    topic_pool: Count = 48
+    """Nearest passages of which a topic's examples are drawn."""
+    queue: CountOrZero = 0
+    """Passages of former batches that contrastive and kl_divergence score the questions against too."""
+    short_passages: TextLength | None = None
+    """Tokens to which passages are cut before short_until, for faster early steps."""
+    short_until: Share = 0.5
+    """The share of the steps that short_passages holds for."""
 
 
 class Regularization(Validated, frozen=True, kw_only=True):

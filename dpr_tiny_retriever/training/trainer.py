@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -22,9 +22,10 @@ from dpr_tiny_retriever.training.initialisation import is_tied, with_weights
 from dpr_tiny_retriever.training.losses import Loss
 from dpr_tiny_retriever.training.model_card import write_model_card
 from dpr_tiny_retriever.training.optimization import compile_model
-from dpr_tiny_retriever.training.options import Extensions, Run, RunOptions
+from dpr_tiny_retriever.training.options import Run, RunOptions
 from dpr_tiny_retriever.training.resumption import Progress, RunState
 from dpr_tiny_retriever.training.settings import Settings
+from dpr_tiny_retriever.training.teacher_projection import projection
 from dpr_tiny_retriever.training.training_data import ReadData, TrainingData, read_data
 
 
@@ -35,7 +36,6 @@ def train(
     start: DualEncoder,
     settings: Settings | None = None,
     distillation: Distillation | None = None,
-    extensions: Extensions | None = None,
     options: RunOptions | None = None,
 ) -> Run:
     """Train a pair on questions and their passages, and write it into output, a pair folder.
@@ -44,21 +44,19 @@ def train(
     same data and settings. Raises DataError for data that cannot be read, ValueError for settings that do not fit
     together; records that cannot be used are logged and counted.
     """
-    settings, extensions, options = settings or Settings(), extensions or Extensions(), options or RunOptions()
-    losses = choose_losses(settings, extensions, distillation)
+    settings, options = settings or Settings(), options or RunOptions()
+    losses = choose_losses(settings, distillation)
     read = read_data(data, start.query_encoder.tokenizer, settings)
     teacher = distillation.teacher(read.examples, start.embedding_dim) if distillation else None
-    if extensions.initialize is not None:
-        start = extensions.initialize(start, read.examples, teacher)
-    maker = extensions.batch_maker(read.examples, settings, teacher)
-    model = build_model(start, maker, losses, options.strategy, extensions.model)
+    checkpoints = options.checkpoints or output / "training"
+    match = settings.losses.embedding_match
+    if match is not None and teacher is not None and teacher.components is not None:
+        kept = checkpoints / "projection.npz"
+        teacher.components = projection(teacher, read.examples, student=start, steps=match.projection_steps, kept=kept)
+    maker = BatchMaker(read.examples, settings, teacher)
+    model = build_model(start, maker, losses, options.strategy)
     dev = _dev_evaluation(read, maker)
-    state = RunState(
-        (options.checkpoints or output / "training") / "state.npz",
-        options,
-        identity=_identity(start, read, maker, extensions),
-        dev=dev,
-    )
+    state = RunState(checkpoints / "state.npz", options, identity=_identity(start, read, maker), dev=dev)
     history = _fit(model, maker, state, options)
     pair = _trained_pair(start, model)
     run = Run(pair, model.steps_made, history, dev.scores if dev else [], read.skipped, state.total_seconds)
@@ -67,7 +65,7 @@ def train(
         output / "README.md",
         run,
         read,
-        {**maker.settings.named(), **extensions.settings},
+        maker.settings.named(),
         options,
         teacher=distillation.description() if distillation else None,
         replicas=model.distribute_strategy.num_replicas_in_sync,
@@ -75,9 +73,9 @@ def train(
     return run
 
 
-def choose_losses(settings: Settings, extensions: Extensions, distillation: Distillation | None) -> list[Loss]:
+def choose_losses(settings: Settings, distillation: Distillation | None) -> list[Loss]:
     """The losses of a run; raises ValueError where there are none, or where they and the teacher do not fit."""
-    losses = [*settings.losses.chosen(), *extensions.losses]
+    losses = settings.losses.chosen()
     if not losses:
         raise ValueError("found no loss; expected one at least, such as losses.contrastive")
     taught = [loss.name for loss in losses if loss.uses_teacher]
@@ -96,7 +94,6 @@ def build_model(
     maker: BatchMaker,
     losses: Sequence[Loss],
     strategy: tf.distribute.Strategy | None = None,
-    model_type: Callable[..., DualEncoderModel] = DualEncoderModel,
 ) -> DualEncoderModel:
     """The compiled Keras model; raises ValueError where the replicas cannot share a batch."""
     settings, strategy = maker.settings, strategy or tf.distribute.get_strategy()
@@ -106,7 +103,7 @@ def build_model(
             "expected a batch size that they can share equally"
         )
     with strategy.scope():
-        model = model_type(start, maker, losses)
+        model = DualEncoderModel(start, maker, losses)
         compile_model(model, settings, maker.total_steps)
     return model
 
@@ -120,14 +117,13 @@ def _dev_evaluation(read: ReadData, maker: BatchMaker) -> DevEvaluation | None:
     return None
 
 
-def _identity(start: DualEncoder, read: ReadData, maker: BatchMaker, extensions: Extensions) -> str:
+def _identity(start: DualEncoder, read: ReadData, maker: BatchMaker) -> str:
     """A digest of all that decides the weights of a run."""
     parts = (
         start.query_encoder.fingerprint(),
         start.passage_encoder.fingerprint(),
         is_tied(start),
         maker.settings,
-        dict(extensions.settings),
         read.examples.digest(),
         read.dev.digest(),
         maker.teacher.digest() if maker.teacher else None,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.commands.train import train
-from dpr_tiny_retriever.training import Settings, read_recipe
+from dpr_tiny_retriever.training import Settings, Stage, read_recipe
 
 pytestmark = pytest.mark.training
 
@@ -58,8 +58,8 @@ def test_a_recipe_is_run_stage_by_stage(data: Path, small_directory: Path, tmp_p
         ("stages: []", "found no stages"),
         ("- 1", "found no stages"),
         ("stages: [{name: a}]", "nothing to start from"),
-        ("stages: [{name: a, start: $X}]", r"no model is given for \$X"),
-        ("stages: [{name: a, start: x, lr: 1}]", "stage 1: found lr; expected some of name, new, start"),
+        ("stages: [{name: a, start: $X}]", r"nothing is given for \$X"),
+        ("stages: [{name: a, start: x, lr: 1}]", "stage 1: found lr; expected some of name, data, new, start"),
         (
             "stages: [{name: a, start: x, settings: {lr: 1}}]",
             "settings: found lr; expected some of schedule, optimizer",
@@ -93,6 +93,11 @@ def test_a_recipe_is_run_stage_by_stage(data: Path, small_directory: Path, tmp_p
         ("stages: [{name: a, new: {tokenizer_from: x}, layers: 3}]", "found new beside start or layers"),
         ("stages: [{settings: {}}]", "missing required field `name`"),
         ("stages: [a]", "stage 1: found 'a'; expected `object`"),
+        ("stages: [{name: a, start: x}, {name: a}]", "found stages a, a; expected different names"),
+        ("stages: [{name: a, mean: {x: 0.5, y: 0.4}}]", r"shares of a are \[0\.5, 0\.4\]; expected a sum of 1"),
+        ("stages: [{name: a, mean: {$X: 1}}]", "nothing is given for \\$X; expected --model X=PATH"),
+        ("{stages: [{name: a, start: x}], bundle: 1}", "found bundle: 1; expected 'stages', and 'bundle'"),
+        ("{stages: [{name: a, start: x}], data: y}", "found data; expected 'stages', and 'bundle'"),
     ],
 )
 def test_a_recipe_that_cannot_be_run_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
@@ -101,11 +106,15 @@ def test_a_recipe_that_cannot_be_run_is_refused_by_name(tmp_path: Path, text: st
         read_recipe(tmp_path / "recipe.yaml", {})
 
 
+def trained_stages(path: Path) -> list[Stage]:
+    return [stage for stage in read_recipe(path, {}).stages if isinstance(stage, Stage)]
+
+
 def test_numbers_in_a_recipe_may_be_written_as_elsewhere(tmp_path: Path) -> None:
     values = "{optimizer: {learning_rate: 2e-5, clip_norm: null}, losses: {temperature: 1}}"
     text = f"stages: [{{name: a, start: x, settings: {values}}}, {{name: b}}]"
     (tmp_path / "recipe.yaml").write_text(text)
-    first, second = read_recipe(tmp_path / "recipe.yaml", {})
+    first, second = trained_stages(tmp_path / "recipe.yaml")
     assert (first.settings.optimizer.learning_rate, first.settings.optimizer.clip_norm) == (2e-5, None)
     assert first.settings.losses.temperature == 1.0
     assert (second.start, second.settings) == (None, Settings())
@@ -113,14 +122,15 @@ def test_numbers_in_a_recipe_may_be_written_as_elsewhere(tmp_path: Path) -> None
 
 def test_null_is_the_bundled_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("stages: [{name: a, new: {tokenizer_from: null}}]")
-    (stage,) = read_recipe(tmp_path / "recipe.yaml", {})
+    (stage,) = trained_stages(tmp_path / "recipe.yaml")
     assert stage.new is not None
     assert stage.new.tokenizer_from is None
 
 
 def test_changes_hold_for_all_stages_and_for_none_of_their_anchors(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    stages = read_recipe(tmp_path / "recipe.yaml", {"SMALL": "x"}, changes={"settings.batches.size": 4})
+    recipe = read_recipe(tmp_path / "recipe.yaml", {"SMALL": "x"}, changes={"settings.batches.size": 4})
+    stages = [stage for stage in recipe.stages if isinstance(stage, Stage)]
     assert [stage.settings.batches.size for stage in stages] == [4, 4]
     assert [stage.settings.batches.max_query_length for stage in stages] == [16, 16]
     assert [stage.settings.seed for stage in stages] == [0, 3]

@@ -1,23 +1,31 @@
-"""What the bundled pair's batches hold beyond the package's, and the losses over it."""
+"""Batches of topics, of short passages, with a queue of former passages and BM25; the losses over them."""
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from bundled_batches import BatchExtras, BundledBatches
-from bundled_losses import BlendedKLDivergence, QueuedContrastive, QueueModel
-from in_batch_bm25 import InBatchBM25
 from stored_examples import stored
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.training import Batches, Distillation, Regularization, Schedule, Settings, read_examples
+from dpr_tiny_retriever.training import (
+    Batches,
+    Contrastive,
+    Distillation,
+    KLDivergence,
+    Losses,
+    Regularization,
+    Schedule,
+    Settings,
+    read_examples,
+)
 from dpr_tiny_retriever.training.batches import BatchMaker
-from dpr_tiny_retriever.training.losses import BatchScores, TeacherScores, kl_divergence, negative_mask
+from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.in_batch_bm25 import InBatchBM25
+from dpr_tiny_retriever.training.losses import BatchScores, QueueScores, TeacherScores, kl_divergence, negative_mask
 from dpr_tiny_retriever.training.token_store import ExampleStore
 from dpr_tiny_retriever.training.trainer import build_model
 
@@ -26,11 +34,7 @@ pytestmark = pytest.mark.training
 SCORES = np.array([[2.0, 1.0, 0.5, 3.0], [0.0, 1.5, 2.5, -1.0]], np.float32)
 QUEUE = np.array([[4.0, 9.0], [1.0, 2.0]], np.float32)
 COUNTED = np.array([[1, 0], [1, 1]], np.int32)
-SETTINGS = Settings(
-    schedule=Schedule(steps=10),
-    batches=Batches(size=6, hard_negatives=0, max_query_length=16, max_passage_length=32),
-    regularization=Regularization(dropout=0.0),
-)
+LOSSES = Losses(kl_divergence=KLDivergence(bm25_weight=0.3))
 
 
 def test_scores_of_a_batch_are_bm25(small_pair: DualEncoder) -> None:
@@ -53,10 +57,10 @@ def scores_with_queue() -> BatchScores:
     mask = negative_mask(*(tf.constant(x, tf.int32) for x in rows))
     vectors = np.ones((4, 2), np.float32)
     teacher = TeacherScores(vectors[:2], vectors, tf.constant(SCORES[:, ::-1].copy()), 1.0)
-    extras = {"queue_scores": QUEUE, "queue_counted": COUNTED, "queue_similarities": QUEUE[::-1].copy()}
-    extras["bm25"] = np.arange(12, dtype=np.float32).reshape(2, 6)
+    queue = QueueScores(QUEUE, COUNTED > 0, QUEUE[::-1].copy())
+    bm25 = 0.1 * np.arange(12, dtype=np.float32).reshape(2, 6)
     similarities, present = tf.constant(SCORES), np.ones(4, bool)
-    return BatchScores(vectors[:2], vectors, similarities, similarities, 1.0, mask, present, teacher, extras)
+    return BatchScores(vectors[:2], vectors, similarities, similarities, 1.0, mask, present, teacher, queue, bm25)
 
 
 def test_passages_of_the_queue_are_further_negatives() -> None:
@@ -66,17 +70,17 @@ def test_passages_of_the_queue_are_further_negatives() -> None:
             np.log(np.exp([*SCORES[1], 1.0, 2.0]).sum()) - SCORES[1, 2],
         ]
     )
-    found = QueuedContrastive(weight=1).value(scores_with_queue())
+    found = Contrastive().value(scores_with_queue())
     assert float(found) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_the_teachers_scores_are_blended_with_bm25_over_batch_and_queue() -> None:
     scores = scores_with_queue()
-    wanted = np.concatenate([SCORES[:, ::-1], QUEUE[::-1]], 1) + 0.3 * scores.extras["bm25"]
+    wanted = np.concatenate([SCORES[:, ::-1], QUEUE[::-1]], 1) + 0.3 * scores.bm25
     counted = np.concatenate([np.ones_like(SCORES), COUNTED], 1) > 0
     one_way = kl_divergence(wanted, np.concatenate([SCORES, QUEUE], 1), counted)
     by_positive = kl_divergence(wanted[:, [0, 2]].T, SCORES[:, [0, 2]].T, np.ones((2, 2), bool))
-    found = BlendedKLDivergence(weight=1, bm25_weight=0.3).value(scores)
+    found = KLDivergence(bm25_weight=0.3).value(scores)
     assert float(found) == pytest.approx(float(one_way + by_positive), abs=1e-5)
 
 
@@ -88,18 +92,28 @@ def examples(data: Path, small_pair: DualEncoder) -> ExampleStore:
     return found
 
 
-def maker(examples: ExampleStore, teacher: DualEncoder, cache: Path, **extras: Any) -> BundledBatches:
+def maker(
+    examples: ExampleStore, teacher: DualEncoder, cache: Path, losses: Losses | None = None, **batches: Any
+) -> BatchMaker:
+    settings = Settings(
+        schedule=Schedule(steps=10),
+        batches=Batches(size=6, hard_negatives=0, max_query_length=16, max_passage_length=32, **batches),
+        regularization=Regularization(dropout=0.0),
+        losses=losses or Losses(),
+    )
     found = Distillation(encoder=teacher, cache=cache).teacher(examples, 16)
-    return BundledBatches(examples, SETTINGS, found, extras=BatchExtras(**extras))
+    return BatchMaker(examples, settings, found)
 
 
-def test_without_extras_batches_are_the_packages(examples: ExampleStore, teacher: DualEncoder, tmp_path: Path) -> None:
-    plain = maker(examples, teacher, tmp_path)
-    expected = BatchMaker(examples, SETTINGS, plain.teacher).batch(5)
-    found = plain.batch(5)
-    assert found.keys() == expected.keys()
-    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_topics_need_a_teacher(examples: ExampleStore) -> None:
+    with pytest.raises(ValueError, match=r"batches\.topics is set, and there is no teacher"):
+        BatchMaker(examples, Settings(batches=Batches(topics=2)), None)
+
+
+def test_without_a_teacher_a_queue_has_no_similarities_by_it(examples: ExampleStore) -> None:
+    batch = BatchMaker(examples, Settings(batches=Batches(size=6, queue=5)), None).batch(2)
+    assert batch["queue_counted"].shape == (6, 5)
+    assert "queue_similarities" not in batch
 
 
 def test_the_queue_holds_the_latest_passages_newest_first(
@@ -140,13 +154,10 @@ def test_two_devices_train_with_the_queue_of_one(
     strategy: tf.distribute.Strategy,
     tmp_path: Path,
 ) -> None:
-    batches = maker(examples, teacher, tmp_path, queue=5, bm25=True)
-    losses = [QueuedContrastive(weight=1), BlendedKLDivergence(weight=1, bm25_weight=0.3)]
+    batches = maker(examples, teacher, tmp_path, LOSSES, queue=5)
 
-    def model(chosen: tf.distribute.Strategy | None) -> QueueModel:
-        made = build_model(small_pair, batches, losses, chosen, functools.partial(QueueModel, queue=5))
-        assert isinstance(made, QueueModel)
-        return made
+    def model(chosen: tf.distribute.Strategy | None) -> DualEncoderModel:
+        return build_model(small_pair, batches, LOSSES.chosen(), chosen)
 
     batch = tf.nest.map_structure(tf.constant, batches.batch(3))
     single, mirrored = model(None), model(strategy)
@@ -166,5 +177,7 @@ def test_two_devices_train_with_the_queue_of_one(
     for name, value in report.items():
         local = strategy.experimental_local_results(value)[1]
         assert float(local) == pytest.approx(float(expected_report[name]), abs=1e-5)
+    assert mirrored.queue is not None
+    assert single.queue is not None
     np.testing.assert_allclose(mirrored.queue.numpy(), single.queue.numpy(), atol=1e-6)
     assert np.abs(single.queue.numpy()).sum(axis=1).all()

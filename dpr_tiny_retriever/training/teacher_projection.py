@@ -8,33 +8,30 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from bundled_batches import BatchExtras, BundledBatches
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.distillation import Teacher
 from dpr_tiny_retriever.training.losses import TEMPERATURES, kl_divergence
 from dpr_tiny_retriever.training.settings import Batches, Schedule, Settings
 from dpr_tiny_retriever.training.token_store import ExampleStore
 from dpr_tiny_retriever.types import Vectors
 
-_BATCH_SIZE, _EXTRAS = 512, BatchExtras(topics=32, topic_pool=64)
+_BATCHES = Batches(size=512, hard_negatives=0, topics=32, topic_pool=64)
 _LEARNING_RATE = 1e-3
 _ALIGNED_BY = 4096  # texts of each side
 
 
-def projection(
-    teacher: Teacher, examples: ExampleStore, *, student: DualEncoder | None, steps: int, kept: Path
-) -> Vectors:
-    """The projection [t, d] of a run: learned for so many steps, and turned towards the student if it is trained.
+def projection(teacher: Teacher, examples: ExampleStore, *, student: DualEncoder, steps: int, kept: Path) -> Vectors:
+    """The projection [t, d] of a run: learned for so many steps, and turned towards what the student begins as.
 
     It is kept in a file, which a resumed run with the same data and the same student reads.
     """
-    digests = [examples.digest(), teacher.digest(), str(steps)]
-    if student is not None:
-        digests += [student.query_encoder.fingerprint(), student.passage_encoder.fingerprint()]
+    sides = student.query_encoder.fingerprint(), student.passage_encoder.fingerprint()
+    digests = [examples.digest(), teacher.digest(), str(steps), *sides]
     if kept.exists():
         with np.load(kept, allow_pickle=False) as former:
             if former["digests"].tolist() == digests:
@@ -43,8 +40,7 @@ def projection(
     assert made is not None
     if steps:
         made = ranking_projection(teacher, examples, steps=steps)
-    if student is not None:
-        made = aligned(made, teacher, examples, student)
+    made = aligned(made, teacher, examples, student)
     with replaced_file(kept) as part, part.open("wb") as file:
         np.savez(file, projection=made, digests=digests)
     return made
@@ -56,8 +52,7 @@ def ranking_projection(teacher: Teacher, examples: ExampleStore, *, steps: int) 
     It minimizes the divergence from the teacher's scores among near neighbours, in both directions. At an equal width
     it keeps more of the order of the nearest passages than the principal components, which keep large differences.
     """
-    settings = Settings(schedule=Schedule(steps=steps), batches=Batches(size=_BATCH_SIZE, hard_negatives=0))
-    maker = BundledBatches(examples, settings, teacher, extras=_EXTRAS)
+    maker = BatchMaker(examples, Settings(schedule=Schedule(steps=steps), batches=_BATCHES), teacher)
     temperature = TEMPERATURES[teacher.similarity]
     projection = tf.Variable(teacher.components)
     optimizer: Any = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(_LEARNING_RATE, steps, 0.0))

@@ -1,0 +1,62 @@
+"""Trained weights after training: means of several pairs, and the one folder that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from dpr_tiny_retriever.atomic_files import replaced_folder
+from dpr_tiny_retriever.checkpoints.weights import SAFETENSORS_FILE, write_safetensors
+from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.encoder import Encoder
+from dpr_tiny_retriever.model.config import BertWeights
+from dpr_tiny_retriever.model.tree import tree_leaves, tree_map
+from dpr_tiny_retriever.training.initialisation import with_weights
+
+
+def mean_pair(shares: Mapping[str, float]) -> DualEncoder:
+    """The mean of the weights of these models, each with its share; all else is the first one's.
+
+    Wortsman et al. 2022, "Model soups": such a mean generalizes better than its parts. Raises ValueError where the
+    models have different shapes.
+    """
+    pairs = [DualEncoder.from_pretrained(name) for name in shares]
+    first = pairs[0]
+    sides = [[_side(pair, name) for pair in pairs] for name in ("query", "passage")]
+    if len({side.config for both in sides for side in both}) > 1:
+        raise ValueError(f"{', '.join(shares)} have different shapes; expected models trained from one another")
+    query, passage = (_mean([side.weights for side in same], [*shares.values()]) for same in sides)
+    if _is_one_encoder(first):
+        passage = query
+    return DualEncoder(with_weights(first.query_encoder, query), with_weights(first.passage_encoder, passage))
+
+
+def write_bundle(pair: DualEncoder, folder: Path) -> None:
+    """Write a pair whose sides are one encoder as one folder, its weights in half precision on disk.
+
+    Raises ValueError where the sides are two.
+    """
+    if not _is_one_encoder(pair):
+        raise ValueError("the two sides are two encoders; expected a pair that was trained with tied: true")
+    with replaced_folder(folder) as part:
+        pair.passage_encoder.write_into(part)  # its length is the longer one
+        tensors = load_file(part / SAFETENSORS_FILE)
+        write_safetensors(part / SAFETENSORS_FILE, {name: array.astype(np.float16) for name, array in tensors.items()})
+
+
+def _side(pair: DualEncoder, name: str) -> Encoder:
+    return pair.query_encoder if name == "query" else pair.passage_encoder
+
+
+def _is_one_encoder(pair: DualEncoder) -> bool:
+    both = (tree_leaves(side.weights) for side in (pair.query_encoder, pair.passage_encoder))
+    return all(np.array_equal(*arrays) for arrays in zip(*both, strict=True))
+
+
+def _mean(weights: list[BertWeights], shares: list[float]) -> BertWeights:
+    leaves = zip(*(tree_leaves(each) for each in weights), strict=True)
+    means = iter([np.tensordot(np.array(shares, np.float32), np.stack(arrays), axes=1) for arrays in leaves])
+    return tree_map(lambda _: next(means), weights[0])
