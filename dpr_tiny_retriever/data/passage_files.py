@@ -6,14 +6,11 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
-from dpr_tiny_retriever.data.data_files import DataError, Place
+from dpr_tiny_retriever.data.data_files import DataError, Place, open_data_file
 from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.data.records import field, read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
-from dpr_tiny_retriever.data.tab_separated import read_rows
-
-#: The columns of DPR's psgs_w100.tsv, where its first line does not name them.
-_COLUMNS = ("id", "text", "title")
+from dpr_tiny_retriever.data.tsv_records import tsv_records
 
 
 def add_passages(
@@ -30,7 +27,7 @@ def add_passages(
     """
     corpus.begin_part(path)
     start, rows = len(corpus), dict[str, int]()
-    read = _tsv_records if ".tsv" in path.suffixes else read_records
+    read = _read_tsv if ".tsv" in path.suffixes else read_records
     for place, record in read(path, on_error(skipped)):
         if limit is not None and len(corpus) - start >= limit:
             break
@@ -51,17 +48,12 @@ def record_id(record: dict[str, Any], place: Place) -> str:
     return str(value) if is_number else text_field(record, ("_id", "id"), place)
 
 
-def _tsv_records(path: Path, report: Callable[[DataError], None] | None) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The rows of DPR's file, whose first line may name its columns."""
-    columns = list(_COLUMNS)
-    for number, (place, row) in enumerate(read_rows(path, len(columns), report)):
-        names = [name.strip().lower() for name in row]
-        if number == 0 and names[0] in ("id", "_id"):
-            columns = ["id", *names[1:]] if sorted(names[1:]) == ["text", "title"] else columns
-        elif len(row) == len(columns):
-            yield place, dict(zip(columns, row, strict=True))
-        else:
-            error = DataError(place, f"found {len(row)} fields; expected 3: id, text, title, with tabs between")
-            if report is None:
-                raise error
-            report(error)
+def _read_tsv(path: Path, report: Callable[[DataError], None] | None) -> Iterator[tuple[Place, dict[str, Any]]]:
+    with open_data_file(path) as file:
+        for line, record in tsv_records(file, path):
+            if not isinstance(record, DataError):
+                yield Place(path, line), record
+            elif report is None:
+                raise record
+            else:
+                report(record)

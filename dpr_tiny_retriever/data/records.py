@@ -7,8 +7,8 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
@@ -29,6 +29,13 @@ _CHUNK = 1 << 20  # bytes
 _SPACE = re.compile(r"[ \t\r\n]*")
 #: Where JSON breaks off within this many characters of the end of what was read, it may only be cut short.
 _LONGEST_TOKEN = 16
+
+
+@dataclass
+class Skip:
+    """How many records are still to be passed over: readers of several files count it down one after another."""
+
+    left: int = 0
 
 
 def read_records(path: Path, on_error: Callable[[DataError], None] | None = None) -> Iterator[tuple[Place, Record]]:
@@ -64,21 +71,21 @@ def read_lines(path: Path, on_error: Callable[[DataError], None] | None = None) 
                 on_error(text)
 
 
-def records_or_errors(file: BinaryIO, path: Path, skip: int = 0) -> Iterator[tuple[int, Record | DataError]]:
+def records_or_errors(file: BinaryIO, path: Path, skip: Skip | None = None) -> Iterator[tuple[int, Record | DataError]]:
     """Yield the objects of an open file with their lines, from 1, and an error in the place of what is no object.
 
-    skip so many at the beginning, errors among them, which costs little with JSON lines. Raises DataError, at path,
-    where an array's JSON breaks off or the file is damaged.
+    JSON lines are passed over unread while there are some to skip; objects of an array are not. Raises DataError, at
+    path, where an array's JSON breaks off or the file is damaged.
     """
     with described_errors(path, [1]):
         head, file = read_ahead(file, _without_space)
     is_array = _without_space(head).startswith(b"[")
-    items = islice(_array_items(file, path), skip, None) if is_array else _line_items(file, path, skip)
+    items = _array_items(file, path) if is_array else _line_items(file, path, skip or Skip())
     for line, item in items:
         if isinstance(item, (dict, DataError)):
             yield line, item
         else:
-            yield line, DataError(Place(path, line), f"found {_shown(item)}; expected a JSON object")
+            yield line, DataError(Place(path, line), f"found {shown_value(item)}; expected a JSON object")
 
 
 def lines_or_errors(file: BinaryIO, path: Path) -> Iterator[tuple[int, str | DataError]]:
@@ -106,7 +113,7 @@ def text_field(record: Mapping[str, Any], names: Sequence[str], place: Place) ->
     """As field, for a text; raises DataError where it is no valid text or is empty."""
     value = field(record, names, place)
     if not isinstance(value, str):
-        raise DataError(place, f"{names[0]} is {_shown(value)}; expected a text")
+        raise DataError(place, f"{names[0]} is {shown_value(value)}; expected a text")
     if not value.strip():
         raise DataError(place, f"{names[0]} is empty; expected a text")
     try:
@@ -114,6 +121,12 @@ def text_field(record: Mapping[str, Any], names: Sequence[str], place: Place) ->
     except ValueError as error:
         raise DataError(place, str(error)) from None
     return value
+
+
+def shown_value(value: object) -> str:
+    """A value as messages show it, as JSON of at most some 40 characters."""
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 40 else shown[:40] + "..."
 
 
 def _without_space(head: bytes) -> bytes:
@@ -135,13 +148,13 @@ def _raw_lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes | DataEr
                 yield number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
 
 
-def _line_items(file: BinaryIO, path: Path, skip: int) -> Iterator[tuple[int, object]]:
+def _line_items(file: BinaryIO, path: Path, skip: Skip) -> Iterator[tuple[int, object]]:
     """The values of JSON lines; empty lines are none, so that those skipped need not be decoded."""
     for number, raw in _raw_lines(file, path):
         if isinstance(raw, bytes) and not raw.strip():
             continue
-        if skip:
-            skip -= 1
+        if skip.left:
+            skip.left -= 1
             continue
         if isinstance(raw, DataError):
             yield number, raw
@@ -244,8 +257,3 @@ class _Window:
                 if text:  # not so where the chunk holds only a part of one character
                     yield text
             decoder.decode(b"", final=True)
-
-
-def _shown(value: object) -> str:
-    shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= 40 else shown[:40] + "..."

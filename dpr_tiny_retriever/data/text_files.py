@@ -91,7 +91,7 @@ def find_text_files(folder: Path, *, all_folders: bool = False) -> FoundFiles:
     unreadable: list[Unreadable] = []
     left_out: Counter[str] = Counter()
     for path in _walk(folder, all_folders, unreadable, left_out):
-        source = _valid_unicode(os.path.relpath(path, folder))
+        source = valid_unicode(os.path.relpath(path, folder))
         try:
             files.append(TextFile(Path(path), source, _stamp(path)))
         except OSError as error:
@@ -136,6 +136,11 @@ def read_python_reference() -> list[Text]:
     return [Text(name, content, f"help({name!r})") for name, content in sorted(topics.items())]
 
 
+def valid_unicode(path: str) -> str:
+    """A path for display and storage; bytes that are not UTF-8 are written as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _decoded(content: bytes, is_html: bool) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -151,7 +156,7 @@ def _walk(folder: Path, all_folders: bool, unreadable: list[Unreadable], left_ou
     """Paths with the suffixes of texts, other documents counted; links to folders are not followed."""
 
     def note(error: OSError) -> None:
-        unreadable.append(Unreadable(_valid_unicode(error.filename), error.strerror or str(error)))
+        unreadable.append(Unreadable(valid_unicode(error.filename), error.strerror or str(error)))
 
     for parent, folders, names in os.walk(folder, onerror=note):
         if not all_folders:
@@ -178,8 +183,3 @@ def _stamp(path: str) -> str:
     if abs(time.time() - status.st_mtime) < step:
         return ""  # a change from now on might leave the same size and time: such a file is read again next time
     return f"{SPLITTING_RULES} {status.st_size} {status.st_mtime_ns}"
-
-
-def _valid_unicode(path: str) -> str:
-    """A path for display and storage; bytes that are not UTF-8 are written as escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
