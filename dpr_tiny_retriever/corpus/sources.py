@@ -20,7 +20,7 @@ from dpr_tiny_retriever.corpus.source_records import (
     stream_records,
 )
 from dpr_tiny_retriever.data.data_files import DataError
-from dpr_tiny_retriever.data.parquet_files import parquet_columns
+from dpr_tiny_retriever.data.parquet_files import is_text_type, parquet_columns
 from dpr_tiny_retriever.data.records import Record, Skip
 
 #: Records at the beginning of a file in which the fields must be found.
@@ -106,7 +106,12 @@ class Sources:
         """The fields of a file, found in its first records; None where it holds no record."""
         try:
             if source.format == "parquet":
-                return self._fields_among(source, parquet_columns(source.path))
+                types = parquet_columns(source.path)
+                fields = self._fields_among(source, types)
+                if not is_text_type(types[fields.text]):  # else no row could be read
+                    found = f"the column {fields.text} is of the type {types[fields.text]}"
+                    raise DataError(source.path, f"{found}; expected string")
+                return fields
             if source.format == "text":
                 return self._fields_among(source, TEXT_FIELDS)
             return self._probe(source, self._records(source, Skip(), None))[1]

@@ -30,6 +30,11 @@ def parquet_columns(path: Path) -> dict[str, str]:
         return {column.name: str(column.type) for column in schema}
 
 
+def is_text_type(type: str) -> bool:
+    """Whether the values of a column of this type, as parquet_columns names it, are texts."""
+    return type.removeprefix("dictionary<values=").startswith(("string", "large_string"))
+
+
 def parquet_records(path: Path, columns: Collection[str], skip: Skip) -> Iterator[tuple[int, Record | DataError]]:
     """Yield the rows, with such of these columns as there are, and their numbers, from 1.
 
