@@ -69,40 +69,38 @@ class RowMaker:
 
     def row(self, line: int, record: Record | DataError) -> CorpusRow | BadRow:
         """The row of the record that begins on this line, or what is wrong with it."""
-        place = self._next_place(line)
+        self.pass_over(line)
         if isinstance(record, DataError):
-            return BadRow(place, f"{self._file}:{line}", record.problem)
+            return BadRow(self._place(), f"{self._file}:{line}", record.problem)
         fields = self._fields
-        id = place
+        id = None
         try:
-            if fields.id is not None:
-                id = _id(record, fields.id)
+            id = self._place() if fields.id is None else _id(record, fields.id)
             title = _title(record, fields.title)
             text = _text(record, fields.text)
             if not (text.strip() or title.strip()):
                 raise ValueError(f"{fields.text} is empty; expected a text")
             return CorpusRow(id, title, text, _carried(record, fields.keep) if fields.keep else {})
         except ValueError as error:
-            return BadRow(id, f"{self._file}:{line}", str(error))
+            return BadRow(id or self._place(), f"{self._file}:{line}", str(error))
 
     def pass_over(self, line: int) -> None:
-        """Count the row of a record that is not wanted."""
-        self._next_place(line)
-
-    def _next_place(self, line: int) -> str:
-        """The place of a row; several of one line are told apart by their number on it, "a.json:1#2"."""
+        """Count the row of a record, which is not wanted itself."""
         self._on_line = self._on_line + 1 if line == self._line else 1
         self._line = line
-        return f"{self._file}:{line}" if self._on_line == 1 else f"{self._file}:{line}#{self._on_line}"
+
+    def _place(self) -> str:
+        """The place of the last row; several of one line are told apart by their number on it, "a.json:1#2"."""
+        return f"{self._file}:{self._line}" if self._on_line == 1 else f"{self._file}:{self._line}#{self._on_line}"
 
 
 def _id(record: Mapping[str, Any], name: str) -> str:
     if name not in record:
         raise ValueError(f"found no {name}; expected an id in each row of this file")
     value = record[name]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if not isinstance(value, str):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
         raise ValueError(f"{name} is {shown_value(value)}; expected a text or a whole number")
     if not value.strip():
         raise ValueError(f"{name} is empty; expected an id")

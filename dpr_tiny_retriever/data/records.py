@@ -26,7 +26,8 @@ from dpr_tiny_retriever.passage import refuse_surrogates
 Record: TypeAlias = dict[str, Any]
 
 _CHUNK = 1 << 20  # bytes
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACES = " \t\r\n"
+_SPACE = re.compile(rf"[{_SPACES}]*")
 #: Where JSON breaks off within this many characters of the end of what was read, it may only be cut short.
 _LONGEST_TOKEN = 16
 
@@ -150,6 +151,7 @@ def _raw_lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes | DataEr
 
 def _line_items(file: BinaryIO, path: Path, skip: Skip) -> Iterator[tuple[int, object]]:
     """The values of JSON lines; empty lines are none, so that those skipped need not be decoded."""
+    scan = json.JSONDecoder().raw_decode  # without what json.loads does beside it
     for number, raw in _raw_lines(file, path):
         if isinstance(raw, bytes) and not raw.strip():
             continue
@@ -160,7 +162,10 @@ def _line_items(file: BinaryIO, path: Path, skip: Skip) -> Iterator[tuple[int, o
             yield number, raw
             continue
         try:
-            item = json.loads(raw.decode())
+            text = raw.decode().strip(_SPACES)
+            item, end = scan(text)
+            if end != len(text):
+                json.loads(text)  # says what is wrong
         except UnicodeDecodeError as error:
             item = not_utf8(Place(path, number), error)
         except (ValueError, RecursionError) as error:

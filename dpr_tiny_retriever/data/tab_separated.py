@@ -55,6 +55,9 @@ def rows_or_errors(file: BinaryIO, path: Path, fields: int) -> Iterator[tuple[in
             if '"' not in line:
                 yield number, line.split("\t")
                 continue
+            if row := _split(line):
+                yield number, row
+                continue
             place, held_size = Place(path, number), 0
         held.append(line)
         held_size += len(line) + 1
@@ -81,7 +84,8 @@ def _split(row: str) -> list[str] | None:
         match = (_QUOTED if is_quoted else _PLAIN).match(row, at)
         if match is None:
             return None if _OPEN.match(row, at) else []
-        fields.append(match[1].replace('""', '"') if is_quoted else match[0])
+        field = match[is_quoted]
+        fields.append(field.replace('""', '"') if is_quoted and '"' in field else field)
         if match.end() == len(row):
             return fields
         at = match.end() + 1
