@@ -11,6 +11,7 @@ import typer
 
 from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.commands.console import finish_streams, note, prepare_streams, say
+from dpr_tiny_retriever.commands.encode import encode
 from dpr_tiny_retriever.commands.evaluate import evaluate
 from dpr_tiny_retriever.commands.info import info, install_hint
 from dpr_tiny_retriever.commands.interruption import end_at_once_when_interrupted, end_orderly_when_interrupted
@@ -22,11 +23,11 @@ from dpr_tiny_retriever.commands.train import train
 _TRACEBACK = "DPR_TINY_TRACEBACK"
 
 commands = typer.Typer(
-    help="Tiny dense passage retrieval: search, evaluate and train on a CPU.",
+    help="Tiny dense passage retrieval: search, encode, evaluate and train on a CPU.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (search, demo, mcp, evaluate, train, mine, info):
+for command in (search, demo, mcp, encode, evaluate, train, mine, info):
     commands.command()(command)
 
 

@@ -1,0 +1,117 @@
+"""Rows of a corpus -> drafts of shards, which wait for their vectors, and the texts that are to be encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.corpus.former_vectors import FormerVectors
+from dpr_tiny_retriever.corpus.manifest import ShardRecord
+from dpr_tiny_retriever.corpus.rows import DIGEST_SIZE, BadRow, CorpusRow, content_digest
+from dpr_tiny_retriever.corpus.shards import ShardRows
+
+
+@dataclass
+class Draft:
+    """A shard whose rows are read."""
+
+    number: int
+    first_row: int
+    rows: ShardRows
+    content: str
+    bad: list[BadRow]
+    known: Mapping[int, NDArray[Any]]
+    """Stored vectors that need not be made again, by row."""
+    unknown: Sequence[int] = ()
+    """The rows whose vectors are to be made, in the order of the texts."""
+
+
+@dataclass
+class Drafter:
+    """Reads the rows of a job shard by shard; what has to be encoded comes out of texts(), the drafts into ready."""
+
+    rows: Iterator[CorpusRow | BadRow]
+    rows_per_shard: int
+    first: int
+    """The number of the shard that the rows begin with."""
+    share: tuple[int, int]
+    """Of the shards this one makes: (2, 8) is the second of eight, and so on."""
+    finished: Mapping[int, ShardRecord]
+    is_trusted: bool
+    """Whether finished shards hold the rows of these inputs; if not, their contents are compared."""
+    keep: Sequence[str]
+    former: FormerVectors | None
+    strict: bool
+    ready: deque[Draft] = field(default_factory=deque)
+    num_rows: int | None = None
+    """The rows of all inputs, once their end is reached."""
+    read: int = 0
+    """Rows that have been read."""
+    same: list[int] = field(default_factory=list)
+    """Shards that the former folder, or this one, holds with these rows already."""
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the titled texts of all rows that need a vector."""
+        number, (part, parts) = self.first, self.share
+        while True:
+            rows = list(islice(self.rows, self.rows_per_shard))
+            self.read += len(rows)
+            if rows:
+                if self.former is not None:
+                    self.former.meet([row.id for row in rows])
+                is_done = number in self.finished and self.is_trusted
+                if number % parts == part - 1 and not is_done:
+                    yield from self._draft(number, rows)
+            if len(rows) < self.rows_per_shard:
+                self.num_rows = number * self.rows_per_shard + len(rows)
+                return
+            number += 1
+
+    def _draft(self, number: int, rows: Sequence[CorpusRow | BadRow]) -> Iterator[tuple[str, str]]:
+        bad = [row for row in rows if isinstance(row, BadRow)]
+        if bad and self.strict:
+            raise ValueError(f"{bad[0].place}: {bad[0].reason}; mend it, or encode the others without strict")
+        read = _shard_rows(rows, self.keep)
+        content = _content(read, bad)
+        if number in self.finished and self.finished[number].content == content:
+            self.same.append(number)
+            return
+        known = {} if self.former is None else self.former.find(read.ids, read.digests)
+        unknown = [place for place, is_bad in enumerate(read.is_bad) if not is_bad and place not in known]
+        draft = Draft(number, number * self.rows_per_shard, read, content, bad, known, unknown)
+        self.ready.append(draft)  # before its texts: whoever has their vectors finds it
+        for place in unknown:
+            row = rows[place]
+            assert isinstance(row, CorpusRow)
+            yield row.title, row.text
+
+
+def _shard_rows(rows: Iterable[CorpusRow | BadRow], keep: Sequence[str]) -> ShardRows:
+    read = ShardRows(carried={name: [] for name in keep})
+    for row in rows:
+        is_bad = isinstance(row, BadRow)
+        read.ids.append(row.id)
+        read.is_bad.append(is_bad)
+        read.digests.append(bytes(DIGEST_SIZE) if isinstance(row, BadRow) else content_digest(row.title, row.text))
+        for name in keep:
+            read.carried[name].append(None if isinstance(row, BadRow) else row.carried.get(name))
+    return read
+
+
+def _content(rows: ShardRows, bad: Sequence[BadRow]) -> str:
+    """A digest of all that a shard is made of, but for the model."""
+    digest = hashlib.blake2b(digest_size=16)
+    for number, (id, of_text) in enumerate(zip(rows.ids, rows.digests, strict=True)):
+        encoded = id.encode()
+        digest.update(b"%d:%b%b" % (len(encoded), encoded, of_text))
+        for column in rows.carried.values():
+            digest.update(json.dumps(column[number], default=str).encode() + b"\n")
+    digest.update(json.dumps(bad).encode())
+    return digest.hexdigest()

@@ -1,0 +1,279 @@
+"""A corpus of any size -> a folder of shards: one job, which goes on where it was, or follows its inputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from dpr_tiny_retriever.atomic_files import exchange, link_or_copy, replaced_file
+from dpr_tiny_retriever.corpus.drafts import Draft, Drafter
+from dpr_tiny_retriever.corpus.former_vectors import FormerVectors
+from dpr_tiny_retriever.corpus.manifest import (
+    MANIFEST,
+    CorpusFolderError,
+    Job,
+    Manifest,
+    ShardRecord,
+    read_manifest,
+    same_inputs,
+    shard_name,
+    write_manifest,
+    write_shard_record,
+)
+from dpr_tiny_retriever.corpus.rows import BadRow, CorpusRow
+from dpr_tiny_retriever.corpus.shard_folder import ShardFolder, file_digest
+from dpr_tiny_retriever.corpus.shard_options import ShardOptions
+from dpr_tiny_retriever.corpus.shards import int8_scale, stored, write_rows
+from dpr_tiny_retriever.corpus.sources import SourceFile, Sources
+from dpr_tiny_retriever.encoder import Encoder
+from dpr_tiny_retriever.types import Vectors
+
+#: Rows at the beginning of the inputs that decide the scale of int8.
+_SAMPLED = 4096
+#: Where an update lists the ids that are no longer in the inputs, a line each.
+DELETED = "deleted.txt"
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """What a run has done."""
+
+    manifest: Manifest
+    encoded: int
+    """Texts that were encoded."""
+    copied: int
+    """Vectors that were taken from the folder as it was."""
+    deleted: int
+    """Ids that the inputs have no longer."""
+    seconds: float
+
+
+def encode_corpus(
+    sources: Sources,
+    output: Path,
+    encoder: Encoder,
+    options: ShardOptions | None = None,
+    *,
+    model: str = "",
+    fields: dict[str, str | None] | None = None,
+    batch_size: int | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> EncodedCorpus:
+    """Encode the rows of sources into a folder of shards; see ShardFolder for reading it.
+
+    A run that was killed goes on with its next shard, and gives the same bytes as one that was not. Where the inputs
+    have changed, vectors are taken from the folder by id and content, and it is replaced whole. model and fields are
+    what the manifest says of them. Raises CorpusFolderError where the folder is of another job, DataError for inputs
+    that cannot be read, OSError where it cannot be written; finished shards stay.
+    """
+    started, options = time.monotonic(), options or ShardOptions()
+    inputs = sources.files()
+    former = _former(output)
+    job = _job(encoder, options, model, fields or {}, None if former is None else former.job.scale)
+    if former is not None and (differences := job.differences(former.job)):
+        raise CorpusFolderError(f"{output} is of another job: {'; '.join(differences)}; expected another folder")
+    is_stream = any(source.digest is None for source in inputs)
+    is_same = former is None or same_inputs(former.inputs, inputs) or (is_stream and not former.is_complete)
+    folder = output if is_same else output.with_name(f".{output.name}.update")
+    present = former if is_same else _former(folder)
+    if present is not None and not is_same and (present.job != job or not same_inputs(present.inputs, inputs)):
+        shutil.rmtree(folder)
+        present = None
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(sources, folder, encoder, options, job, inputs, None if is_same else ShardFolder(output))
+    manifest = run.make(present, batch_size, progress)
+    if run.former is not None and manifest.is_complete:
+        _take_place(folder, output)
+    return EncodedCorpus(manifest, run.encoded, run.copied, run.deleted, time.monotonic() - started)
+
+
+class _Run:
+    """One run over the inputs of a job."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        folder: Path,
+        encoder: Encoder,
+        options: ShardOptions,
+        job: Job,
+        inputs: Sequence[SourceFile],
+        former: ShardFolder | None,
+    ) -> None:
+        self.sources, self.folder, self.encoder, self.options = sources, folder, encoder, options
+        self.job, self.inputs, self.former = job, inputs, former
+        self.encoded = self.copied = self.deleted = 0
+
+    def make(self, present: Manifest | None, batch_size: int | None, progress: Callable[[int], None]) -> Manifest:
+        """Make what is missing of this run's share; returns the folder's manifest."""
+        is_trusted = present is not None and same_inputs(present.inputs, self.inputs)
+        finished = {} if present is None else {shard.number: shard for shard in present.shards}
+        if present is not None and is_trusted and not self._missing(present):
+            return self._fold(present.num_rows)
+        first = self._first_missing(finished) if is_trusted and self.former is None else 0
+        rows = self.sources.rows(first * self.job.rows_per_shard)
+        if self.job.dtype == "int8" and self.job.scale is None:
+            rows = self._scaled(rows)
+        self._fold(present.num_rows if present is not None and is_trusted else None)
+        table = None if self.former is None else FormerVectors(self.former, self.folder / "former.sqlite")
+        drafter = Drafter(
+            rows,
+            self.job.rows_per_shard,
+            first,
+            self.options.share,
+            finished if self.former is None else self._linked(finished),
+            is_trusted and self.former is None,
+            self.options.keep,
+            table,
+            self.options.strict,
+        )
+        self._encode(drafter, batch_size, progress)
+        if table is not None:
+            self._list_deleted(table)
+        return self._fold(drafter.num_rows)
+
+    def _encode(self, drafter: Drafter, batch_size: int | None, progress: Callable[[int], None]) -> None:
+        """Write each draft when its vectors are there."""
+        waiting: deque[Vectors] = deque()
+        count = 0
+
+        def write_ready() -> None:
+            nonlocal count
+            while drafter.ready and count >= len(drafter.ready[0].unknown):
+                draft = drafter.ready.popleft()
+                self._write(draft, _taken(waiting, len(draft.unknown), self.encoder.embedding_dim))
+                count -= len(draft.unknown)
+
+        for block in self.encoder.stream(drafter.texts(), batch_size=batch_size, show_progress=False):
+            waiting.append(block)
+            count += len(block)
+            self.encoded += len(block)
+            progress(len(block))
+            write_ready()
+        write_ready()
+
+    def _write(self, draft: Draft, made: Vectors) -> None:
+        rows, job = draft.rows, self.job
+        vectors, clipped = stored(made, job.dtype, job.scale)
+        rows.vectors = np.zeros((len(rows.ids), job.embedding_dim), vectors.dtype)
+        rows.vectors[list(draft.unknown)] = vectors
+        for place, vector in draft.known.items():
+            rows.vectors[place] = vector
+        self.copied += len(draft.known)
+        name = shard_name(draft.number)
+        (self.folder / f"{name}.json").unlink(missing_ok=True)  # what it says is no longer so
+        files = write_rows(self.folder, name, rows, job.format)
+        paths = [self.folder / file for file in files]
+        size, digest = sum(path.stat().st_size for path in paths), file_digest(paths)
+        record = ShardRecord(
+            draft.number, files, draft.first_row, len(rows.ids), size, digest, draft.content, draft.bad, clipped
+        )
+        write_shard_record(self.folder, record)
+
+    def _linked(self, finished: dict[int, ShardRecord]) -> dict[int, ShardRecord]:
+        """Give the folder of an update the former shards too; those whose contents have changed are replaced."""
+        assert self.former is not None
+        for record in self.former.manifest.shards:
+            if record.number not in finished:
+                for name in record.files:
+                    (self.folder / name).unlink(missing_ok=True)
+                    link_or_copy(self.former.path / name, self.folder / name)
+                write_shard_record(self.folder, record)
+                finished[record.number] = record
+        return finished
+
+    def _scaled(self, rows: Iterator[CorpusRow | BadRow]) -> Iterator[CorpusRow | BadRow]:
+        sample = list(islice(rows, _SAMPLED))
+        pairs = [(row.title, row.text) for row in sample if isinstance(row, CorpusRow)]
+        vectors = self.encoder.encode_pairs(pairs, show_progress=False)
+        self.job = replace(self.job, scale=int8_scale(vectors))
+        return chain(sample, rows)
+
+    def _list_deleted(self, table: FormerVectors) -> None:
+        with replaced_file(self.folder / DELETED) as part, part.open("w", encoding="utf-8") as file:
+            for id in table.gone():
+                file.write(f"{id}\n")
+                self.deleted += 1
+        table.close()
+        (self.folder / "former.sqlite").unlink()
+
+    def _missing(self, present: Manifest) -> bool:
+        part, parts = self.options.share
+        return present.num_rows is None or any(number % parts == part - 1 for number in present.missing)
+
+    def _first_missing(self, finished: Iterable[int]) -> int:
+        """The shard from which rows have to be read: one that has some, so that their end is found."""
+        part, parts = self.options.share
+        done = set(finished)
+        number = part - 1
+        while number in done:
+            number += parts
+        return min(number, max(done, default=0))
+
+    def _fold(self, num_rows: int | None) -> Manifest:
+        """Write the manifest with all shards that are finished by now, those of other machines included."""
+        write_manifest(self.folder, Manifest(self.job, self.inputs, num_rows))
+        manifest = read_manifest(self.folder)
+        if num_rows is not None:
+            last = -(-num_rows // self.job.rows_per_shard)
+            for shard in manifest.shards:
+                if shard.number >= last:  # of inputs that were longer
+                    for name in (f"{shard_name(shard.number)}.json", *shard.files):
+                        (self.folder / name).unlink()
+            manifest = replace(manifest, shards=[shard for shard in manifest.shards if shard.number < last])
+            write_manifest(self.folder, manifest)
+        return manifest
+
+
+def _job(
+    encoder: Encoder, options: ShardOptions, model: str, fields: dict[str, str | None], scale: float | None
+) -> Job:
+    return Job(
+        fingerprint=encoder.fingerprint(),
+        model=model,
+        max_length=encoder.max_length,
+        prompt=encoder.tokenizer.prompt,
+        embedding_dim=encoder.embedding_dim,
+        similarity=encoder.similarity,
+        dtype=options.dtype,
+        format=options.format,
+        rows_per_shard=options.rows_per_shard,
+        fields=fields,
+        keep=list(options.keep),
+        scale=scale if options.dtype == "int8" else None,
+    )
+
+
+def _former(folder: Path) -> Manifest | None:
+    return read_manifest(folder) if (folder / MANIFEST).is_file() else None
+
+
+def _taken(waiting: deque[Vectors], count: int, width: int) -> Vectors:
+    """The first vectors [count, width] of those that wait; what is left of a block goes on waiting."""
+    parts = [np.empty((0, width), np.float32)]
+    while count:
+        block = waiting.popleft()
+        parts.append(block[:count])
+        if len(block) > count:
+            waiting.appendleft(block[count:])
+        count -= len(parts[-1])
+    return np.concatenate(parts)
+
+
+def _take_place(new: Path, old: Path) -> None:
+    """Put an updated folder in the place of the former one, which goes."""
+    if exchange(new, old):
+        shutil.rmtree(new)
+        return
+    aside = old.with_name(f".{old.name}.former")
+    os.replace(old, aside)
+    os.replace(new, old)
+    shutil.rmtree(aside)

@@ -1,0 +1,83 @@
+"""The command encode: what it says, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from dpr_tiny_retriever.commands.cli import commands
+from dpr_tiny_retriever.corpus import ShardFolder
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(commands, ["encode", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    records = [
+        {"_id": "a", "title": "River", "text": "It is long."},
+        {"_id": "b", "text": 7},
+        {"_id": "c", "text": "x"},
+    ]
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_a_corpus_is_encoded_checked_and_mended(corpus: Path, tmp_path: Path) -> None:
+    output = tmp_path / "shards"
+    options = ("--format", "npy", "--rows-per-shard", "2", "--keep", "title")
+    first = run(corpus, "--output", output, *options)
+    assert first.exit_code == 0, "a row that cannot be used is a warning"
+    assert "2 of 2 shards, 2 passages encoded" in first.stdout
+    assert f"{corpus}:2: " in first.stderr
+    assert "1 rows cannot be used" in first.stderr
+    assert run("--check", output).exit_code == 0
+    (output / "part-00001.npy").unlink()
+    found = run("--check", output)
+    assert (found.exit_code, found.stderr) == (1, "part-00001 is missing; run the same command again\n")
+    assert "1 passages encoded" in run(corpus, "--output", output, *options).stdout
+    assert [shard.ids for shard in ShardFolder(output).shards()] == [["a"], ["c"]]
+
+
+def test_one_part_of_the_shards_is_made(corpus: Path, tmp_path: Path) -> None:
+    options = ("--output", tmp_path / "shards", "--format", "npy", "--rows-per-shard", "2")
+    done = run(corpus, *options, "--shard", "2/2")
+    assert "1 of 2 shards, 1 passages encoded" in done.stdout
+    assert "1 shards are still to be made, by the other parts" in done.stderr
+
+
+def test_a_folder_of_texts_is_split_into_passages(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "roses.md").write_text("# Roses\n\nRoses are cut in spring.\n\n# Bread\n\nDough rests for an hour.\n")
+    run(folder, "--output", tmp_path / "shards", "--format", "npy", "--keep", "title", "--keep", "text")
+    [shard] = ShardFolder(tmp_path / "shards").shards()
+    assert shard.columns == {
+        "title": ["Roses", "Bread"],
+        "text": ["Roses are cut in spring.", "Dough rests for an hour."],
+    }
+    np.testing.assert_allclose(np.linalg.norm(shard.vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((), "found no inputs or no --output"),
+        (("missing.jsonl", "--output", "shards"), "missing.jsonl"),
+        (("corpus.jsonl", "--output", "shards", "--shard", "two"), "--shard is 'two'; expected I/N, such as 2/8"),
+        (("corpus.jsonl", "--output", "shards", "--strict", "--format", "npy"), "corpus.jsonl:2: "),
+        (("corpus.jsonl", "--output", "shards", "--text", "body"), "body"),
+    ],
+)
+def test_what_cannot_be_encoded_is_refused(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], problem: str
+) -> None:
+    monkeypatch.chdir(corpus.parent)
+    with pytest.raises((ValueError, OSError), match=problem):
+        run(*arguments)
