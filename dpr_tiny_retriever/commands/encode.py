@@ -83,19 +83,20 @@ class _Reported:
     def __enter__(self) -> _Reported:
         self._bar = progress_bar(total=None, unit=" passages", show_progress=None, description="encoding")
         self._started = self._latest = time.monotonic()
-        self._done = 0
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def count(self, passages: int) -> None:
-        self._bar.update(passages)
-        self._done += passages
+    def count(self, encoded: int, expected: int | None) -> None:
+        self._bar.total = expected
+        self._bar.update(encoded - self._bar.n)
         now = time.monotonic()
         if not is_bar_shown() and now - self._latest >= _SECONDS_BETWEEN_LINES:
             self._latest = now
-            note(f"{self._done:,} passages encoded, {self._done / (now - self._started):,.0f} a second")
+            rate = encoded / (now - self._started)
+            left = "" if expected is None else f", some {(expected - encoded) / rate / 60:,.0f} minutes left"
+            note(f"{encoded:,} passages encoded, {rate:,.0f} a second{left}")
 
 
 def _sources(inputs: list[str], fields: object, keep: object, encoder: Encoder, *, all_folders: bool) -> Sources:

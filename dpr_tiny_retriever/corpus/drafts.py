@@ -53,9 +53,11 @@ class Drafter:
     num_rows: int | None = None
     """The rows of all inputs, once their end is reached."""
     read: int = 0
-    """Rows that have been read."""
-    same: list[int] = field(default_factory=list)
-    """Shards that the former folder, or this one, holds with these rows already."""
+    """Rows that have been read, from the first shard on."""
+    asked: int = 0
+    """Texts that have come out."""
+    _waiting: int = 0
+    """Texts of the shard that is read which have not come out."""
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield the titled texts of all rows that need a vector."""
@@ -74,6 +76,17 @@ class Drafter:
                 return
             number += 1
 
+    def expected(self, share_read: float) -> int | None:
+        """How many texts there will have been, guessed from the share of the inputs that is read; None at first."""
+        if self.num_rows is not None:
+            return self.asked + self._waiting
+        if not self.read or not share_read:
+            return None
+        before = self.first * self.rows_per_shard
+        left = max(0.0, (before + self.read) / share_read - before - self.read)
+        asked = self.asked + self._waiting
+        return round(asked + left * asked / self.read)
+
     def _draft(self, number: int, rows: Sequence[CorpusRow | BadRow]) -> Iterator[tuple[str, str]]:
         bad = [row for row in rows if isinstance(row, BadRow)]
         if bad and self.strict:
@@ -81,15 +94,17 @@ class Drafter:
         read = _shard_rows(rows, self.keep)
         content = _content(read, bad)
         if number in self.finished and self.finished[number].content == content:
-            self.same.append(number)
             return
         known = {} if self.former is None else self.former.find(read.ids, read.digests)
         unknown = [place for place, is_bad in enumerate(read.is_bad) if not is_bad and place not in known]
         draft = Draft(number, number * self.rows_per_shard, read, content, bad, known, unknown)
         self.ready.append(draft)  # before its texts: whoever has their vectors finds it
+        self._waiting = len(unknown)
         for place in unknown:
+            self._waiting -= 1
             row = rows[place]
             assert isinstance(row, CorpusRow)
+            self.asked += 1
             yield row.title, row.text
 
 

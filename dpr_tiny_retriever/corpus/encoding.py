@@ -65,13 +65,14 @@ def encode_corpus(
     model: str = "",
     fields: dict[str, str | None] | None = None,
     batch_size: int | None = None,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Callable[[int, int | None], None] = lambda encoded, expected: None,
 ) -> EncodedCorpus:
     """Encode the rows of sources into a folder of shards; see ShardFolder for reading it.
 
     A run that was killed goes on with its next shard, and gives the same bytes as one that was not. Where the inputs
     have changed, vectors are taken from the folder by id and content, and it is replaced whole. model and fields are
-    what the manifest says of them. Raises CorpusFolderError where the folder is of another job, DataError for inputs
+    what the manifest says of them. progress is told how many texts are encoded so far, and how many there will be, as
+    far as that can be guessed. Raises CorpusFolderError where the folder is of another job, DataError for inputs
     that cannot be read, OSError where it cannot be written; finished shards stay.
     """
     started, options = time.monotonic(), options or ShardOptions()
@@ -112,7 +113,9 @@ class _Run:
         self.job, self.inputs, self.former = job, inputs, former
         self.encoded = self.copied = self.deleted = 0
 
-    def make(self, present: Manifest | None, batch_size: int | None, progress: Callable[[int], None]) -> Manifest:
+    def make(
+        self, present: Manifest | None, batch_size: int | None, progress: Callable[[int, int | None], None]
+    ) -> Manifest:
         """Make what is missing of this run's share; returns the folder's manifest."""
         is_trusted = present is not None and same_inputs(present.inputs, self.inputs)
         finished = {} if present is None else {shard.number: shard for shard in present.shards}
@@ -140,7 +143,7 @@ class _Run:
             self._list_deleted(table)
         return self._fold(drafter.num_rows)
 
-    def _encode(self, drafter: Drafter, batch_size: int | None, progress: Callable[[int], None]) -> None:
+    def _encode(self, drafter: Drafter, batch_size: int | None, progress: Callable[[int, int | None], None]) -> None:
         """Write each draft when its vectors are there."""
         waiting: deque[Vectors] = deque()
         count = 0
@@ -156,7 +159,7 @@ class _Run:
             waiting.append(block)
             count += len(block)
             self.encoded += len(block)
-            progress(len(block))
+            progress(self.encoded, drafter.expected(self.sources.share_read()))
             write_ready()
         write_ready()
 

@@ -14,7 +14,6 @@ from dpr_tiny_retriever.data.data_files import (
     Place,
     decompressed,
     described_errors,
-    open_data_file,
     read_ahead,
 )
 from dpr_tiny_retriever.data.parquet_files import parquet_records
@@ -35,19 +34,27 @@ LONGEST_TEXT = 64 * 2**20
 
 
 def file_records(
-    source: Source, skip: Skip, *, names: Collection[str], columns: Collection[str], split: Splitter | None
+    source: Source,
+    skip: Skip,
+    *,
+    names: Collection[str],
+    columns: Collection[str],
+    split: Splitter | None,
+    opened: Callable[[BinaryIO], object] = lambda file: None,
 ) -> NumberedRecords:
     """Yield the records of a file; those of JSON lines and of Parquet are passed over while there are some to skip.
 
     names are those that a header of a .tsv file may be known by, columns those that are read of a Parquet file, split
-    makes passages of a text. Raises DataError where the file is damaged.
+    makes passages of a text; opened is given the file as it is on disk. Raises DataError where the file is damaged.
     """
     if source.format == "parquet":
         yield from parquet_records(source.path, columns, skip)
     elif source.format == "text":
         yield from _text_records(source, cast("Splitter", split))
     else:
-        with open_data_file(source.path) as file:
+        with source.path.open("rb") as stored:
+            opened(stored)
+            file = decompressed(stored)
             if source.format == "json":
                 yield from records_or_errors(file, source.path, skip)
             else:

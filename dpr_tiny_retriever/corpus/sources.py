@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import BinaryIO
 
 from dpr_tiny_retriever.corpus.row_maker import Fields, FileFields, RowMaker
 from dpr_tiny_retriever.corpus.rows import BadRow, CorpusRow
@@ -59,6 +61,8 @@ class Sources:
         self._keep = tuple(keep)
         self._split = split
         self._is_read = False
+        self._bytes_read = 0  # of files that are read to their end
+        self._file: BinaryIO | None = None  # the one that is read now
         self._notes: list[str] = []
         if repeated := {name for name in self._keep if self._keep.count(name) > 1}:
             raise ValueError(f"found {', '.join(sorted(repeated))} twice among the fields to keep; expected each once")
@@ -82,7 +86,7 @@ class Sources:
         can be read once. Raises DataError where a file is damaged, or changes while it is read; rows before it are
         yielded.
         """
-        left = Skip(skip)
+        left, self._bytes_read, self._file = Skip(skip), 0, None
         if self._sources[0].is_stream:
             yield from self._rows_of_stream(self._sources[0], left)
             return
@@ -90,8 +94,19 @@ class Sources:
             before = _state(source.path)
             if fields is not None:
                 yield from _rows(source, self._records(source, left, fields), left, fields)
+            self._bytes_read += source.path.stat().st_size
+            self._file = None
             if _state(source.path) != before:
                 raise DataError(source.path, "changed while it was read; run the same again, with files at rest")
+
+    def share_read(self) -> float:
+        """The share of the files' bytes that rows() has read so far, from any thread; 0 for standard input."""
+        size = sum(source.path.stat().st_size for source in self._sources if not source.is_stream)
+        file, at = self._file, 0
+        if file is not None:
+            with suppress(ValueError):  # it has just been closed
+                at = file.tell()
+        return min(1.0, (self._bytes_read + at) / size) if size else 0.0
 
     def _rows_of_stream(self, source: Source, left: Skip) -> Iterator[CorpusRow | BadRow]:
         if self._is_read:
@@ -121,8 +136,16 @@ class Sources:
 
     def _records(self, source: Source, left: Skip, fields: FileFields | None) -> NumberedRecords:
         return file_records(
-            source, left, names=self._own_names, columns=fields.columns() if fields else (), split=self._split
+            source,
+            left,
+            names=self._own_names,
+            columns=fields.columns() if fields else (),
+            split=self._split,
+            opened=self._follow,
         )
+
+    def _follow(self, file: BinaryIO) -> None:
+        self._file = file
 
     def _probe(
         self, source: Source, records: NumberedRecords

@@ -11,11 +11,7 @@ import pytest
 from shard_folders import contents, encode, ids, record, records, vectors, write
 
 from dpr_tiny_retriever import Encoder
-from dpr_tiny_retriever.corpus import (
-    CorpusFolderError,
-    ShardFolder,
-    ShardOptions,
-)
+from dpr_tiny_retriever.corpus import CorpusFolderError, ShardFolder, ShardOptions, Sources, encode_corpus
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 0), ("float16", 1e-3), ("int8", 0.02)])
@@ -116,3 +112,13 @@ def test_a_folder_without_a_manifest_is_no_folder_of_shards(tmp_path: Path) -> N
     with pytest.raises(CorpusFolderError, match=r"manifest\.json is damaged"):
         ShardFolder(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("rows_per_shard", [700, 10_000])
+def test_progress_knows_how_much_is_left(tmp_path: Path, encoder: Encoder, rows_per_shard: int) -> None:
+    path = write(tmp_path / "corpus.jsonl", [record(number, "the river " * 20) for number in range(9000)])
+    told: list[tuple[int, int | None]] = []
+    options = ShardOptions(rows_per_shard=rows_per_shard, format="npy")
+    encode_corpus(Sources([path]), tmp_path / "shards", encoder, options, progress=lambda *counts: told.append(counts))
+    assert told[-1] == (9000, 9000)
+    assert all(expected is not None and abs(expected - 9000) < 900 for _, expected in told)

@@ -145,9 +145,9 @@ def test_an_update_that_was_stopped_leaves_the_folder_and_goes_on(
     write(path, [record(number + 50) for number in range(10)])
     counted = 0
 
-    def stop(rows: int) -> None:
+    def stop(encoded: int, expected: int | None) -> None:
         nonlocal counted
-        counted += rows
+        counted = encoded
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
