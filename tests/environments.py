@@ -17,12 +17,15 @@ NEEDS = {
     "evaluation": "ir-measures",
     "farm_haystack": "farm-haystack",
     "haystack": "haystack-ai",
+    "hf_datasets": "datasets",
     "interop": "sentence-transformers",
     "langchain": "langchain-core",
     "langchain_legacy": "langchain-community",
     "langchain_modern": "langchain-tests",
     "mcp": "mcp",
     "parity": "tf-keras",
+    "ray": "ray",
+    "spark": "pyspark",
     "tensorflow": "tensorflow",
     "training": "tensorboard",
     "transformers": "transformers",
@@ -38,7 +41,8 @@ class Session(NamedTuple):
     runs: frozenset[str] | None = frozenset()
 
 
-_MODERN = frozenset(NEEDS) - {"farm_haystack", "interop", "langchain_legacy", "parity"}
+_SCALE = frozenset({"hf_datasets", "ray", "spark"})
+_MODERN = frozenset(NEEDS) - _SCALE - {"farm_haystack", "interop", "langchain_legacy", "parity"}
 _LEGACY = frozenset({"evaluation", "farm_haystack", "langchain", "langchain_legacy", "tensorflow", "training"})
 
 SESSIONS = {
@@ -48,6 +52,7 @@ SESSIONS = {
     "parity": Session(has=_LEGACY | {"parity"}, runs=frozenset({"parity"})),
     "lowest": Session(has=_MODERN, runs=None),
     "sanitize": Session(runs=None),
+    "scale": Session(has=_SCALE | {"corpus"}, runs=_SCALE),
     "interop": Session(has=frozenset({"interop", "transformers"}), runs=frozenset({"interop"})),
 }
 
