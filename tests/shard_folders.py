@@ -11,7 +11,7 @@ import numpy as np
 
 from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.corpus import EncodedCorpus, ShardFolder, ShardOptions, Sources, encode_corpus
-from dpr_tiny_retriever.corpus.encoding import DELETED
+from dpr_tiny_retriever.corpus.encoding import DELETED, Spread
 from dpr_tiny_retriever.types import Vectors
 
 Record = dict[str, Any]
@@ -33,9 +33,11 @@ def write(path: Path, found: Iterable[object]) -> Path:
     return path
 
 
-def encode(path: Path, output: Path, encoder: Encoder, **options: Any) -> EncodedCorpus:
+def encode(
+    path: Path, output: Path, encoder: Encoder, *, spread: Spread | None = None, **options: Any
+) -> EncodedCorpus:
     chosen = ShardOptions(**{"rows_per_shard": FEW, "format": "npy"} | options)
-    return encode_corpus(Sources([path], keep=chosen.keep), output, encoder, chosen)
+    return encode_corpus(Sources([path], keep=chosen.keep), output, encoder, chosen, spread=spread)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

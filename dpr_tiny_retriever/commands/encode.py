@@ -14,7 +14,7 @@ from dpr_tiny_retriever.commands.options import AllFolders, Backend, Model, Thre
 from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 
 if TYPE_CHECKING:
-    from dpr_tiny_retriever.corpus.encoding import EncodedCorpus
+    from dpr_tiny_retriever.corpus.encoding import EncodedCorpus, Spread
     from dpr_tiny_retriever.corpus.sources import Sources
     from dpr_tiny_retriever.encoder import Encoder
 
@@ -42,6 +42,8 @@ def encode(
     all_folders: AllFolders = False,
     backend: Backend = "auto",
     threads: Threads = None,
+    engine: options.EngineName = "local",
+    workers: options.Workers = None,
 ) -> None:
     """Encode passages of any number into a folder of shards, which can be resumed, and follows its inputs."""
     if check is not None:
@@ -55,6 +57,8 @@ def encode(
     from dpr_tiny_retriever.encoder import Encoder
 
     shards = ShardOptions(dtype, format, rows_per_shard, _share(shard), keep or (), strict)
+    threads = threads or (1 if engine == "ray" else None)  # of each worker
+    spread = _spread(engine, workers, threads)
     encoder = Encoder.from_pretrained(
         model, side="passage", max_length=max_passage_length, backend=backend, threads=threads
     )
@@ -73,6 +77,7 @@ def encode(
             fields=named,
             batch_size=batch_size,
             progress=report.count,
+            spread=spread,
         )
     _summarize(output, done)
 
@@ -108,6 +113,19 @@ def _sources(inputs: list[str], fields: object, keep: object, encoder: Encoder, 
     room = encoder.tokenizer.room(encoder.max_length)
     splitter = partial(split, room=room, count=encoder.tokenizer.count)
     return Sources(inputs, fields, keep, split=splitter, all_folders=all_folders)  # type: ignore[arg-type]
+
+
+def _spread(engine: str, workers: int | None, threads: int | None) -> Spread | None:
+    if engine == "local":
+        if workers is not None:
+            raise ValueError(f"found --workers {workers} without Ray; expected --engine ray too, or --threads alone")
+        return None
+    from functools import partial
+
+    from dpr_tiny_retriever.corpus.ray_engine import import_ray, run_on_ray
+
+    import_ray()  # before inputs are read
+    return partial(run_on_ray, workers=workers, threads=threads)
 
 
 def _share(shard: str) -> tuple[int, int]:

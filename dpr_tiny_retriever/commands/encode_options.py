@@ -37,3 +37,9 @@ Share: TypeAlias = Annotated[
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be used.")]
 MaxPassageLength: TypeAlias = Annotated[int | None, typer.Option(help="Tokens of a passage (what the model says).")]
 BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="The most texts of a batch (as many as are fast).")]
+EngineName: TypeAlias = Annotated[
+    Literal["local", "ray"], typer.Option(help="Where shards are made: here, or by the workers of a Ray cluster.")
+]
+Workers: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Ray's workers, of --threads CPUs each (1); all that there are CPUs for.")
+]

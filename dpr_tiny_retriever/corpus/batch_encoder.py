@@ -142,7 +142,7 @@ def engine_threads() -> int | None:
     ray = sys.modules.get("ray")  # a worker of Ray's has imported it
     if ray is not None and ray.is_initialized():
         context = ray.get_runtime_context()
-        if context.get_task_id() is not None or context.get_actor_id() is not None:  # else this is the driver
+        if context.worker.mode == ray.WORKER_MODE:  # not in the driver
             return max(1, int(context.get_assigned_resources().get("CPU", 1)))
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) > 0 else None

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from dpr_tiny_retriever.atomic_files import exchange, link_or_copy, replaced_file
-from dpr_tiny_retriever.corpus.drafts import Draft, Drafter
+from dpr_tiny_retriever.corpus.drafts import Drafter
 from dpr_tiny_retriever.corpus.former_vectors import FormerVectors
 from dpr_tiny_retriever.corpus.manifest import (
     MANIFEST,
@@ -29,15 +30,18 @@ from dpr_tiny_retriever.corpus.manifest import (
     write_shard_record,
 )
 from dpr_tiny_retriever.corpus.rows import BadRow, CorpusRow
-from dpr_tiny_retriever.corpus.shard_folder import ShardFolder, file_digest
+from dpr_tiny_retriever.corpus.shard_folder import ShardFolder
+from dpr_tiny_retriever.corpus.shard_maker import ShardMaker, ShardTask, shard_tasks, write_shard
 from dpr_tiny_retriever.corpus.shard_options import ShardOptions
-from dpr_tiny_retriever.corpus.shards import int8_scale, stored, write_rows
+from dpr_tiny_retriever.corpus.shards import int8_scale
 from dpr_tiny_retriever.corpus.sources import SourceFile, Sources
 from dpr_tiny_retriever.encoder import Encoder
 from dpr_tiny_retriever.types import Vectors
 
 #: Rows at the beginning of the inputs that decide the scale of int8.
 _SAMPLED = 4096
+#: Has the processes of an engine make the shards of all tasks: run_on_ray does.
+Spread: TypeAlias = Callable[[Iterator[ShardTask], ShardMaker], Iterator[ShardRecord]]
 #: Where an update lists the ids that are no longer in the inputs, a line each.
 DELETED = "deleted.txt"
 
@@ -66,13 +70,15 @@ def encode_corpus(
     fields: dict[str, str | None] | None = None,
     batch_size: int | None = None,
     progress: Callable[[int, int | None], None] = lambda encoded, expected: None,
+    spread: Spread | None = None,
 ) -> EncodedCorpus:
     """Encode the rows of sources into a folder of shards; see ShardFolder for reading it.
 
     A run that was killed goes on with its next shard, and gives the same bytes as one that was not. Where the inputs
     have changed, vectors are taken from the folder by id and content, and it is replaced whole. model and fields are
     what the manifest says of them. progress is told how many texts are encoded so far, and how many there will be, as
-    far as that can be guessed. Raises CorpusFolderError where the folder is of another job, DataError for inputs
+    far as that can be guessed. spread has the processes of an engine make the shards, with the same bytes; without it
+    this process does. Raises CorpusFolderError where the folder is of another job, DataError for inputs
     that cannot be read, OSError where it cannot be written; finished shards stay.
     """
     started, options = time.monotonic(), options or ShardOptions()
@@ -90,7 +96,7 @@ def encode_corpus(
         present = None
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(sources, folder, encoder, options, job, inputs, None if is_same else ShardFolder(output))
-    manifest = run.make(present, batch_size, progress)
+    manifest = run.make(present, batch_size, progress, spread)
     if run.former is not None and manifest.is_complete:
         _take_place(folder, output)
     return EncodedCorpus(manifest, run.encoded, run.copied, run.deleted, time.monotonic() - started)
@@ -114,7 +120,11 @@ class _Run:
         self.encoded = self.copied = self.deleted = 0
 
     def make(
-        self, present: Manifest | None, batch_size: int | None, progress: Callable[[int, int | None], None]
+        self,
+        present: Manifest | None,
+        batch_size: int | None,
+        progress: Callable[[int, int | None], None],
+        spread: Spread | None,
     ) -> Manifest:
         """Make what is missing of this run's share; returns the folder's manifest."""
         is_trusted = present is not None and same_inputs(present.inputs, self.inputs)
@@ -138,7 +148,10 @@ class _Run:
             table,
             self.options.strict,
         )
-        self._encode(drafter, batch_size, progress)
+        if spread is None:
+            self._encode(drafter, batch_size, progress)
+        else:
+            self._spread(drafter, spread, batch_size, progress)
         if table is not None:
             self._list_deleted(table)
         return self._fold(drafter.num_rows)
@@ -152,7 +165,9 @@ class _Run:
             nonlocal count
             while drafter.ready and count >= len(drafter.ready[0].unknown):
                 draft = drafter.ready.popleft()
-                self._write(draft, _taken(waiting, len(draft.unknown), self.encoder.embedding_dim))
+                vectors = _taken(waiting, len(draft.unknown), self.encoder.embedding_dim)
+                write_shard(self.folder, self.job, draft, vectors)
+                self.copied += len(draft.known)
                 count -= len(draft.unknown)
 
         for block in self.encoder.stream(drafter.texts(), batch_size=batch_size, show_progress=False):
@@ -163,23 +178,25 @@ class _Run:
             write_ready()
         write_ready()
 
-    def _write(self, draft: Draft, made: Vectors) -> None:
-        rows, job = draft.rows, self.job
-        vectors, clipped = stored(made, job.dtype, job.scale)
-        rows.vectors = np.zeros((len(rows.ids), job.embedding_dim), vectors.dtype)
-        rows.vectors[list(draft.unknown)] = vectors
-        for place, vector in draft.known.items():
-            rows.vectors[place] = vector
-        self.copied += len(draft.known)
-        name = shard_name(draft.number)
-        (self.folder / f"{name}.json").unlink(missing_ok=True)  # what it says is no longer so
-        files = write_rows(self.folder, name, rows, job.format)
-        paths = [self.folder / file for file in files]
-        size, digest = sum(path.stat().st_size for path in paths), file_digest(paths)
-        record = ShardRecord(
-            draft.number, files, draft.first_row, len(rows.ids), size, digest, draft.content, draft.bad, clipped
-        )
-        write_shard_record(self.folder, record)
+    def _spread(
+        self,
+        drafter: Drafter,
+        spread: Spread,
+        batch_size: int | None,
+        progress: Callable[[int, int | None], None],
+    ) -> None:
+        """Have the drafts made by the processes of an engine."""
+        counts: dict[int, int] = {}
+
+        def tasks() -> Iterator[ShardTask]:
+            for task in shard_tasks(drafter):
+                counts[task.draft.number] = len(task.texts)
+                self.copied += len(task.draft.known)
+                yield task
+
+        for record in spread(tasks(), ShardMaker(self.encoder, self.folder.resolve(), self.job, batch_size)):
+            self.encoded += counts.pop(record.number)
+            progress(self.encoded, drafter.expected(self.sources.share_read()))
 
     def _linked(self, finished: dict[int, ShardRecord]) -> dict[int, ShardRecord]:
         """Give the folder of an update the former shards too; those whose contents have changed are replaced."""

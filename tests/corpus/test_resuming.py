@@ -27,14 +27,14 @@ import os, signal, sys
 import numpy
 from pathlib import Path
 from dpr_tiny_retriever import Encoder
-from dpr_tiny_retriever.corpus import encoding
+from dpr_tiny_retriever.corpus import encoding, shard_maker
 from dpr_tiny_retriever.corpus.sources import Sources
 
 source, output, model, moment, number = sys.argv[1:]
 written = 0
 
-def killed(name, before):
-    real = getattr(encoding, name)
+def killed(module, name, before):
+    real = getattr(module, name)
     def call(*arguments):
         global written
         written += 1
@@ -46,14 +46,15 @@ def killed(name, before):
             numpy.lib.format.write_array = half
             real(*arguments)
         os.kill(os.getpid(), signal.SIGKILL)
-    setattr(encoding, name, call)
+    setattr(module, name, call)
 
 def half(file, array, **options):
     file.write(array.tobytes()[:100])
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
-killed("write_manifest" if moment == "start" else "write_shard_record" if moment == "record" else "write_rows",
+killed(encoding if moment == "start" else shard_maker,
+       "write_manifest" if moment == "start" else "write_shard_record" if moment == "record" else "write_rows",
        before=moment != "after")
 encoder = Encoder.from_pretrained(model, side="passage")
 options = encoding.ShardOptions(rows_per_shard=4, format="npy")
