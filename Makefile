@@ -6,7 +6,7 @@ UV := $(TOOLS)/bin/uv
 NOX := $(TOOLS)/bin/nox
 DEMO := .venv
 
-.PHONY: demo test lint interop bench clean
+.PHONY: demo test lint interop bench campaign clean
 
 ## Answer questions about the Python language reference: passages, scores and speed
 demo: $(DEMO)/.installed
@@ -27,6 +27,10 @@ interop: $(TOOLS)/.installed
 ## Measure speed, memory and start beside the peers (installs torch), into bench-results/; make bench ARGS="--only queries"
 bench: $(TOOLS)/.installed
 	$(NOX) -s bench -- $(ARGS)
+
+## Try for an hour to make it lose data, crash or hang, into campaign-results/; make campaign ARGS="--minutes 5 --only kills"
+campaign: $(TOOLS)/.installed
+	$(NOX) -s campaign -- $(ARGS)
 
 ## Remove all environments
 clean:

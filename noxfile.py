@@ -169,6 +169,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def campaign(session: nox.Session) -> None:
+    """Kills, full disks, damaged files, odd texts, many processes, for as many minutes as the arguments say."""
+    install(session, "[corpus,eval,haystack,langchain,train]")
+    session.run("python", "tests/campaign/run.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff and mypy, beside all that the package can work with today."""
     install(session, "[corpus,eval,haystack,langchain,mcp,train,transformers]", *MODERN)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dpr_tiny_retriever.errors import CheckpointError
+
+#: Several times the size of the largest vocabularies that are published.
+MAX_BYTES = 1 << 28
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
@@ -14,6 +18,7 @@ Kind = TypeVar("Kind", dict[str, Any], list[Any])
 def read_json(path: Path, kind: type[Kind], *, missing: Kind | None = None) -> Kind:
     """Read a JSON object or list; where there is no file, return `missing`, or raise CheckpointError if it is None."""
     try:
+        refuse_huge(path)
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if missing is not None:
@@ -26,6 +31,18 @@ def read_json(path: Path, kind: type[Kind], *, missing: Kind | None = None) -> K
     if not isinstance(content, kind):
         raise CheckpointError(f"{path}: found a {type(content).__name__}; expected a {kind.__name__}")
     return content
+
+
+def refuse_huge(path: Path) -> None:
+    """Raise CheckpointError for a file of settings or words that no model has: it would fill the memory when read.
+
+    Raises OSError where there is no such file.
+    """
+    found = path.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # a pipe, or a device that never ends
+        raise CheckpointError(f"{path} is neither a file nor a folder; expected a file")
+    if found.st_size > MAX_BYTES:
+        raise CheckpointError(f"{path} has {found.st_size:,} bytes; expected at most {MAX_BYTES:,}")
 
 
 def write_json(path: Path, record: object) -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpr_tiny_retriever.checkpoints.json_files import read_json, write_json
+from dpr_tiny_retriever.checkpoints.json_files import read_json, refuse_huge, write_json
 from dpr_tiny_retriever.checkpoints.tokenizer_rules import check_rules
 from dpr_tiny_retriever.errors import CheckpointError, MissingExtraError
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer
@@ -39,6 +39,9 @@ def load_tokenizer(directory: Path, text_segment: int = 1, *, lowercase: bool = 
 
     if not any((directory / name).is_file() for name in (*VOCABULARY_FILES, *CONVERTED_FILES)):
         raise CheckpointError(f"{directory} has no tokenizer; expected tokenizer.json or BERT's vocab.txt")
+    for name in (*VOCABULARY_FILES, *CONVERTED_FILES):
+        if (directory / name).is_file():
+            refuse_huge(directory / name)
     settings = read_json(directory / SETTINGS_FILE, dict, missing={})
     kind = str(settings.get("tokenizer_class") or "BertTokenizer")
     has_bert_rules = BERT_CLASS.fullmatch(kind) is not None

@@ -31,6 +31,8 @@ BERT_NAME = re.compile(
 PYTORCH_NAMES = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
 #: Not part of an encoder: the heads of pre-training, and a buffer that counts up from 0.
 UNUSED_NAME = re.compile(r"cls[./](?:predictions|seq_relationship)[./]|position_ids$")
+#: Bytes; as the safetensors library has it.
+MAX_HEADER = 100_000_000
 NUMPY_TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
 
 
@@ -79,9 +81,11 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     from safetensors import SafetensorError, deserialize
 
     try:
+        _check_header(path)
         entries: Iterable[tuple[str, Mapping[str, Any]]] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: truncated or corrupt ({error}); download or copy it again") from error
+    except (SafetensorError, OSError, MemoryError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise CheckpointError(f"{path}: truncated or corrupt ({problem}); download or copy it again") from error
     return {name: _float32(entry, f"{path}: {name}") for name, entry in entries if not UNUSED_NAME.search(name)}
 
 
@@ -109,6 +113,16 @@ def _read_shards(index: Path) -> dict[str, Array]:
             f"{index}: {files[missing[0]]} has no tensor {missing[0]}; expected files that were saved together"
         )
     return tensors
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a file whose header does not fit into it, before all of it is read: it may be a terabyte of nothing."""
+    with path.open("rb") as file:
+        length, size = int.from_bytes(file.read(8), "little"), path.stat().st_size
+    if not 1 < length <= min(size - 8, MAX_HEADER):
+        raise CheckpointError(
+            f"{path}: truncated or corrupt (a header of {length} bytes in {size}); download or copy it again"
+        )
 
 
 def _float32(entry: Mapping[str, Any], where: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,36 @@ def test_h5_never_takes_more_memory_than_its_size(tmp_path: Path, options: dict[
 def test_more_layers_than_the_weights_can_have_are_refused_at_once(tmp_path: Path) -> None:
     message = refused(tmp_path, RECORD | {"num_hidden_layers": 10**12}, ARRAYS)
     assert "num_hidden_layers is 1000000000000, but the weights have 39 tensors; expected the weights" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt"])
+def test_settings_and_words_of_a_terabyte_are_refused_unread(tmp_path: Path, name: str) -> None:
+    folder = write_model(tmp_path, RECORD, ARRAYS)
+    with (folder / name).open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(CheckpointError, match=f"{name} has 1,099,511,627,776 bytes; expected at most 268,435,456"):
+        read_checkpoint(folder)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, RECORD, ARRAYS)
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    with pytest.raises(CheckpointError, match=r"config\.json is neither a file nor a folder; expected a file"):
+        read_checkpoint(folder)
+
+
+def test_weights_of_a_terabyte_of_nothing_are_refused_unread(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, RECORD, ARRAYS)
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: truncated or corrupt \(a header of 0 bytes"):
+        read_checkpoint(folder)
+
+
+def test_weights_that_the_system_cannot_read_are_named(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, RECORD, ARRAYS)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("/proc/self/mem")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: truncated or corrupt \(Input/output error\)"):
+        read_checkpoint(folder)

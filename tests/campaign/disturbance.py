@@ -1,0 +1,59 @@
+"""Runs commands whose writes are counted, cut short, or fail: by a library that is put before the system's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+How = Literal["kill", "full", "read-only", "count"]
+
+
+@cache
+def library() -> Path:
+    """disturbed_writes.c, compiled."""
+    target = Path(tempfile.mkdtemp(prefix="dpr-tiny-campaign-")) / "disturbed_writes.so"
+    source = Path(__file__).with_name("disturbed_writes.c")
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(target), str(source), "-ldl"], check=True)
+    return target
+
+
+def environment(folder: Path, how: How, at: int = 0, count: Path | None = None) -> dict[str, str]:
+    """The variables of a process whose writes below the folder are disturbed."""
+    wanted = {"LD_PRELOAD": str(library()), "DISTURB_FOLDER": str(folder), "DISTURB_HOW": how, "DISTURB_AT": str(at)}
+    wanted |= {"XDG_CACHE_HOME": str(folder / "cache"), "DISTURB_COUNT": str(count or os.devnull)}
+    return {**os.environ, **wanted, "COLUMNS": "200", "HF_HUB_OFFLINE": "1", "DPR_TINY_TRACEBACK": ""}
+
+
+def run(arguments: list[str], folder: Path, how: How, at: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(folder, how, at),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def count_events(arguments: list[str], folder: Path) -> int:
+    """How many writes and other changes a run makes below the folder; it must succeed."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=environment(folder, "count", count=Path(file.name)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(file.read())

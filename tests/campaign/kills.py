@@ -1,0 +1,84 @@
+"""Commands that write are killed at any moment: nothing that was there is lost, and the next run completes the work."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+from campaign import disturbance
+from campaign.writing_commands import COMMANDS, WritingCommand
+
+
+@cache
+def undisturbed(name: str, root: Path) -> tuple[int, float]:
+    """How many events a run has, and how many seconds it takes."""
+    command, folder = COMMANDS[name], root / f"undisturbed-{name}"
+    shutil.rmtree(folder, ignore_errors=True)  # of a worker that died in it
+    folder.mkdir()
+    command.prepare(folder)
+    begin = time.perf_counter()
+    events = disturbance.count_events(command.arguments(folder), folder)
+    assert command.check(folder), f"{name}: a run that nothing disturbed leaves its work undone"
+    return events, time.perf_counter() - begin
+
+
+def choose(rng: random.Random, names: list[str] | None = None) -> WritingCommand:
+    """One of the commands that can run here; the costly ones are rarer."""
+    available = [one for one in COMMANDS.values() if one.is_available and (names is None or one.name in names)]
+    return rng.choices(available, [1 / one.cost for one in available])[0]
+
+
+def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[str]:
+    """One kill of one command: three of four inside a write, the others at a moment; some by SIGTERM or Ctrl-C."""
+    rng = random.Random(seed)
+    command = choose(rng, names)
+    events, seconds = undisturbed(command.name, folder.parent)
+    command.prepare(folder)
+    if rng.random() < 0.75:
+        done = disturbance.run(command.arguments(folder), folder, "kill", rng.randint(1, events))
+        assert done.returncode in (-signal.SIGKILL, 0), done.stderr
+        counts = Counter({"kills": 1, "inside a write": 1, command.name: 1})
+    else:
+        number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        _signal_after(rng.uniform(0, seconds), number, command, folder)
+        counts = Counter({"kills": 1, command.name: 1})
+    command.check(folder)
+    afterwards = disturbance.run(command.arguments(folder), folder, "count")
+    assert afterwards.returncode == 0, f"after a kill: {afterwards.stderr}"
+    assert command.check(folder), f"{command.name}: the run after a kill leaves its work undone"
+    left = [path for path in folder.rglob(".*.part") if path.parent.name != "cache"]
+    assert not left, f"{command.name}: left behind {left}"
+    return counts
+
+
+def _signal_after(seconds: float, number: signal.Signals, command: WritingCommand, work: Path) -> None:
+    """Start the command, wait, and send the signal: whatever ends orderly ends in silence and leaves nothing."""
+    process = subprocess.Popen(
+        [sys.executable, *command.arguments(work)],
+        env=disturbance.environment(work, "count"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=600)
+    expected = {0, -number, 128 + number}
+    if command.name != "save" and not _is_startup(errors):
+        assert process.returncode in expected, f"{number.name}: status {process.returncode}: {errors[-500:]}"
+        assert "Traceback" not in errors, f"{number.name}: {errors[-500:]}"
+
+
+def _is_startup(errors: str) -> bool:
+    """Whether Ctrl-C came while Python itself was starting, before any line of the package."""
+    return "KeyboardInterrupt" in errors and os.path.join("dpr_tiny_retriever", "commands", "") not in errors

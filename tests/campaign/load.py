@@ -1,0 +1,76 @@
+"""A large index, asked by threads of several processes while it is written to: no error, no wrong answer."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from campaign.processes import fork, join
+from campaign.texts import encoder
+
+from dpr_tiny_retriever import IndexedPassage, PassageIndex
+from dpr_tiny_retriever.types import SearchMode
+
+PASSAGES, PROCESSES, THREADS = 100_000, 4, 8
+MODES: tuple[SearchMode, ...] = ("blend", "bm25")
+_WORDS = [f"{first}{second}" for first in "bcdfgklmnprst" for second in ("alo", "ino", "uter", "ama", "esti", "ora")]
+
+
+def attempt(seed: int, folder: Path, passages: int | None = None, seconds: float | None = None) -> Counter[str]:
+    """Fill an index, then ask and write until the part's time is over, and for twenty seconds at least.
+
+    Every question names the one word of a passage that nobody removes, and has to find it: by words alone as the first.
+    """
+    passages = passages or int(os.environ.get("CAMPAIGN_PASSAGES", PASSAGES))
+    rng = random.Random(seed)
+    core = encoder(folder.parent)
+    path = folder / "index.sqlite"
+    with PassageIndex(path, core) as index:
+        for begin in range(0, passages, 5000):
+            index.add(_passage(rng, number) for number in range(begin, min(begin + 5000, passages)))
+    stop = time.time() + (seconds or max(20.0, float(os.environ.get("CAMPAIGN_STOP", 0)) - time.time()))
+    children = [fork(partial(_ask, path, core, passages, stop, number)) for number in range(PROCESSES)]
+    written = 0
+    with PassageIndex(path, core) as index:
+        while time.time() < stop:
+            index.add([_passage(rng, passages + written + number) for number in range(20)])
+            index.delete([str(passages + written + number) for number in range(15)])
+            written += 20
+            time.sleep(0.05)
+        assert len(index) == passages + written // 20 * 5
+    join(children)
+    latencies = np.concatenate([np.load(one) for one in sorted(folder.glob("latencies-*.npy"))])
+    half, most, longest = np.percentile(latencies * 1000, [50, 99, 100])
+    counts = Counter({"questions": len(latencies), "passages": passages, "written": written})
+    counts[f"ms p50, {most:.0f} ms p99, {longest:.0f} ms at most"] = round(half)
+    return counts
+
+
+def _ask(path: Path, core: object, passages: int, stop: float, process: int) -> None:
+    """Ask from eight threads until the moment stop; keeps the seconds that each answer took."""
+    seconds: list[float] = []
+    with PassageIndex(path, core) as index, ThreadPoolExecutor(THREADS) as pool:  # type: ignore[arg-type]
+
+        def work(thread: int) -> None:
+            rng = random.Random(100 * process + thread)
+            while time.time() < stop:
+                number, mode = rng.randrange(passages), rng.choice(MODES)
+                begin = time.perf_counter()
+                found = index.search(f"needle{number}", 10, mode=mode)
+                seconds.append(time.perf_counter() - begin)
+                ids = [one.passage.id for one in found]
+                assert ids[:1] == [str(number)] or (mode == "blend" and str(number) in ids), f"needle{number}: {ids}"
+                assert len(index.search(rng.choice(_WORDS), 5, mode="dense")) == 5
+
+        list(pool.map(work, range(THREADS)))
+    np.save(path.with_name(f"latencies-{process}.npy"), np.array(seconds))
+
+
+def _passage(rng: random.Random, number: int) -> IndexedPassage:
+    return IndexedPassage(str(number), "", f"needle{number} {' '.join(rng.choices(_WORDS, k=12))}")

@@ -1,0 +1,169 @@
+"""Tries for some minutes to make the package lose data, crash, hang, run code, or read what was not named.
+
+    python tests/campaign/run.py --minutes 60
+    python tests/campaign/run.py --only kills disks --minutes 5 --seed 1000
+    python tests/campaign/run.py --only folders --replay 1234     one attempt again, its folder kept
+
+Prints a table of what was tried, survived and failed. The folder and the traceback of each failure are kept in
+campaign-results/, and its seed is printed: the same seed makes the same attempt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+#: Each part, its share of the time, and the seconds after which an attempt hangs.
+PARTS = {
+    "kills": (6, 900),
+    "disks": (3, 900),
+    "folders": (3, 60),
+    "readers": (3, 60),
+    "texts": (3, 120),
+    "processes": (2, 300),
+    "growth": (1, 600),
+    "load": (2, 1800),
+}
+
+
+@dataclass
+class Outcome:
+    """What came of one part."""
+
+    attempts: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run_part(part: str, seconds: float, seed: int, results: Path) -> Outcome:
+    """Make attempts for so many seconds in worker processes, a new one after each that dies or hangs."""
+    outcome, begin, timeout = Outcome(), time.time(), PARTS[part][1]
+    root = Path(tempfile.mkdtemp(prefix=f"dpr-tiny-{part}-"))
+    stop = begin + seconds
+    try:
+        while seed is not None and (time.time() < stop or not outcome.attempts):
+            seed = _work(part, root, seed, stop, timeout, outcome, results)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    outcome.seconds = time.time() - begin
+    return outcome
+
+
+def _work(
+    part: str, root: Path, first: int, stop: float, timeout: float, outcome: Outcome, results: Path
+) -> int | None:
+    """Run one worker; returns the seed to go on with where it did not end by itself."""
+    command = [sys.executable, "-m", "campaign.worker", part, str(root), str(first), str(stop)]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "CAMPAIGN_STOP": str(stop)}
+    with tempfile.TemporaryFile("w+") as errors:
+        worker = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=_forward, args=(worker, lines), daemon=True).start()
+        current: int | None = None
+        problem = "the process ended"
+        while True:
+            try:
+                line = lines.get(timeout=timeout)
+            except queue.Empty:
+                problem = f"hangs for {timeout} s"
+                break
+            if not line:
+                break
+            report = json.loads(line)
+            if "begin" in report:
+                current = report["begin"]
+                continue
+            outcome.attempts += 1
+            current = None
+            if "failed" in report:
+                _keep(part, report["seed"], report["failed"], root, outcome, results)
+            else:
+                outcome.counts.update(report["counts"])
+        try:
+            status = worker.wait(10 if problem == "the process ended" else 0.1)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            status = worker.wait()
+        if current is None and status == 0:
+            return None
+        errors.seek(0)
+        outcome.attempts += 1
+        lost = first if current is None else current
+        _keep(part, lost, f"{problem}, status {status}\n{errors.read()[-4000:]}", root, outcome, results)
+        return lost + 1
+
+
+def _forward(worker: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        lines.put(line)
+    lines.put("")
+
+
+def _keep(part: str, seed: int, problem: str, root: Path, outcome: Outcome, results: Path) -> None:
+    """Keep what a failed attempt worked on, and say what was wrong."""
+    outcome.failures.append((seed, problem))
+    kept = results / f"{part}-{seed}"
+    shutil.rmtree(kept, ignore_errors=True)
+    if (root / f"{part}-{seed}").is_dir():
+        shutil.copytree(root / f"{part}-{seed}", kept, symlinks=True)
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "problem.txt").write_text(problem)
+    print(f"FAILED {part} {seed}: {problem.strip().splitlines()[-1][:300]}", flush=True)
+
+
+def table(outcomes: dict[str, Outcome]) -> str:
+    """What was tried, as Markdown."""
+    lines = [
+        "| part | minutes | attempts | survived | failed | of these |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for part, one in outcomes.items():
+        counts = ", ".join(f"{count:,} {what}" for what, count in one.counts.most_common())
+        failed = len(one.failures)
+        lines.append(
+            f"| {part} | {one.seconds / 60:.1f} | {one.attempts:,} | {one.attempts - failed:,} | {failed:,} "
+            f"| {counts} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60, help="of all parts together")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of each part's first attempt")
+    parser.add_argument("--replay", type=int, help="make the attempt of this seed alone")
+    parser.add_argument("--results", type=Path, default=Path("campaign-results"))
+    options = parser.parse_args()
+    seed = options.seed if options.replay is None else options.replay
+    print(f"seed {seed}", flush=True)
+    shares = sum(PARTS[part][0] for part in options.only)
+    outcomes = {}
+    for part in options.only:
+        seconds = 0.0 if options.replay is not None else 60 * options.minutes * PARTS[part][0] / shares
+        outcomes[part] = run_part(part, seconds, seed, options.results)
+        print(table({part: outcomes[part]}).splitlines()[-1], flush=True)
+    options.results.mkdir(exist_ok=True)
+    (options.results / "table.md").write_text(f"seed {seed}\n\n{table(outcomes)}\n")
+    print(table(outcomes))
+    sys.exit(any(one.failures for one in outcomes.values()))
+
+
+if __name__ == "__main__":
+    main()
