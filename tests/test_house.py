@@ -47,6 +47,8 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 FRAMEWORKS = {
     "haystack": {"adapters", "haystack_integrations"},
     "langchain_core": {"adapters"},
+    "psycopg": {"corpus"},
+    "qdrant_client": {"corpus"},
     "tensorflow": {"model", "training"},
     "keras": {"training"},
     "transformers": {"checkpoints"},

@@ -53,7 +53,18 @@ class ShardFolder:
                 f"encode the corpus with --keep {lacking[0]}"
             )
         for record in self.manifest.shards:
-            yield self._shard(record, columns)
+            yield self.read(record, columns=columns)
+
+    def read(self, record: ShardRecord, *, columns: Sequence[str] | None = None) -> Shard:
+        """The shard of a record of the manifest; columns as shards() takes them."""
+        rows = read_rows(self.path / record.files[0], carried=columns)
+        good = [number for number, is_bad in enumerate(rows.is_bad) if not is_bad]
+        ids, vectors, carried = rows.ids, rows.vectors, rows.carried
+        if len(good) < len(ids):
+            ids = [ids[number] for number in good]
+            vectors = vectors[good]
+            carried = {name: [column[number] for number in good] for name, column in carried.items()}
+        return Shard(shard_name(record.number), ids, restored(vectors, self.manifest.job.scale), carried)
 
     def problems(self) -> list[str]:
         """Read every file whole; returns what is missing or damaged, nothing for a folder that is whole."""
@@ -66,16 +77,6 @@ class ShardFolder:
                 names = " and ".join(shard.files)
                 problems.append(f"{names} is damaged; delete it, and run the same command again")
         return problems
-
-    def _shard(self, record: ShardRecord, columns: Sequence[str] | None) -> Shard:
-        rows = read_rows(self.path / record.files[0], carried=columns)
-        good = [number for number, is_bad in enumerate(rows.is_bad) if not is_bad]
-        ids, vectors, carried = rows.ids, rows.vectors, rows.carried
-        if len(good) < len(ids):
-            ids = [ids[number] for number in good]
-            vectors = vectors[good]
-            carried = {name: [column[number] for number in good] for name, column in carried.items()}
-        return Shard(shard_name(record.number), ids, restored(vectors, self.manifest.job.scale), carried)
 
 
 def file_digest(paths: Sequence[Path]) -> str:

@@ -1,0 +1,1 @@
+"""Shards of vectors -> stores that search them, a module a store; each library is imported only in its own."""
