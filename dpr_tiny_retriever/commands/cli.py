@@ -15,6 +15,7 @@ from dpr_tiny_retriever.commands.encode import encode
 from dpr_tiny_retriever.commands.evaluate import evaluate
 from dpr_tiny_retriever.commands.info import info, install_hint
 from dpr_tiny_retriever.commands.interruption import end_at_once_when_interrupted, end_orderly_when_interrupted
+from dpr_tiny_retriever.commands.load import load
 from dpr_tiny_retriever.commands.mcp import mcp
 from dpr_tiny_retriever.commands.mine import mine
 from dpr_tiny_retriever.commands.search import demo, search
@@ -27,7 +28,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (search, demo, mcp, encode, evaluate, train, mine, info):
+for command in (search, demo, mcp, encode, load, evaluate, train, mine, info):
     commands.command()(command)
 
 
