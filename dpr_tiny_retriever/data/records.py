@@ -140,7 +140,7 @@ def _raw_lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes | DataEr
         for number, raw in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), start=1):
             line[0] = number
             if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
-                while part := file.readline(LONGEST_LINE):
+                while part := file.readline(_CHUNK):
                     if part.endswith(b"\n"):
                         break
                 problem = f"a line of more than {LONGEST_LINE >> 20} MiB; expected shorter ones, with one record each"

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import sys
+import tracemalloc
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from dpr_tiny_retriever.corpus.row_maker import Fields
 from dpr_tiny_retriever.corpus.rows import BadRow, CorpusRow
 from dpr_tiny_retriever.corpus.sources import SourceFile, Sources
 from dpr_tiny_retriever.data.data_files import DataError
-from dpr_tiny_retriever.data.text_passages import TextPassage
+from dpr_tiny_retriever.data.text_passages import TextPassage, split
 
 THREE = [{"_id": "a", "title": "A", "text": "one"}, {"_id": "b", "text": "two"}, {"_id": 3, "title": None, "text": "x"}]
 ROWS = [CorpusRow("a", "A", "one", {}), CorpusRow("b", "", "two", {}), CorpusRow("3", "", "x", {})]
@@ -106,6 +108,44 @@ def test_a_longer_line_than_is_read_is_a_bad_row(tmp_path: Path, monkeypatch: py
     assert [row.id for row in found] == ["a", f"{tmp_path}/a.jsonl:2", "b", f"{tmp_path}/a.jsonl:4"]
     assert isinstance(found[1], BadRow)
     assert found[1].reason.startswith("a line of more than ")
+
+
+def test_a_longer_object_of_an_array_than_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpr_tiny_retriever.data.records.LONGEST_LINE", 1000)
+    monkeypatch.setattr("dpr_tiny_retriever.data.records._CHUNK", 100)
+    path = write(tmp_path / "a.json", json.dumps([THREE[0], {"_id": "long", "text": "x" * 2000}]).encode())
+    reading = Sources([path]).rows()
+    assert next(reading) == ROWS[0]
+    with pytest.raises(DataError, match=r"a\.json:1: an object of more than"):
+        next(reading)
+
+
+def test_a_small_gzip_file_that_unpacks_to_much_takes_little_memory(tmp_path: Path) -> None:
+    zeros = gzip.compress(bytes(1 << 20)) * 100
+    content = gzip.compress(lines(THREE[:1])) + zeros + gzip.compress(b"\n" + lines(THREE[1:]))
+    path = write(tmp_path / "a.jsonl.gz", content)
+    tracemalloc.start()
+    found = rows(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [row.id for row in found] == ["a", f"{path}:2", "b", "3"]
+    assert peak < 40_000_000
+
+
+def test_passages_of_texts_have_their_places_as_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = write(tmp_path / "docs" / "guide.md", b"# Guide\n\nFirst words.\n\n## Install\n\nRun it.\n")
+    latin = write(tmp_path / "docs" / "latin.txt", b"caf\xe9")
+    counted = partial(split, room=100, count=lambda texts: [len(text.split()) for text in texts])
+    found = rows(tmp_path / "docs", split=counted, keep=["source", "line"])
+    assert found == [
+        CorpusRow(f"{guide}:3", "Guide", "First words.", {"source": str(guide), "line": 3}),
+        CorpusRow(f"{guide}:7", "Guide: Install", "Run it.", {"source": str(guide), "line": 7}),
+        BadRow(f"{latin}:1", f"{latin}:1", "not UTF-8 (byte 3); convert it"),
+    ]
+    monkeypatch.setattr("dpr_tiny_retriever.corpus.source_records.LONGEST_TEXT", 10)
+    assert [row.id for row in rows(tmp_path / "docs", split=counted)] == [f"{guide}:1", f"{latin}:1"]
+    with pytest.raises(ValueError, match="found text files, and nothing that splits them"):
+        Sources([guide])
 
 
 def test_ids_are_places_where_a_file_has_none(tmp_path: Path) -> None:
