@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.hub import absolute_model
+from dpr_tiny_retriever.checkpoints.modules import ROUTER_FILE
+from dpr_tiny_retriever.checkpoints.router_writer import write_router
 from dpr_tiny_retriever.encoder import Encoder, load_encoders
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
 from dpr_tiny_retriever.passage import PassageLike, as_queries
-from dpr_tiny_retriever.types import Model, Similarity, Vectors
+from dpr_tiny_retriever.types import Model, Side, Similarity, Vectors
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -136,12 +138,21 @@ class DualEncoder:
         self.query_encoder.warm_up(bulk=False)
         self.passage_encoder.warm_up(bulk=bulk)
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, directory: str | os.PathLike[str], *, router: bool = False) -> None:
         """Write query_encoder/ and passage_encoder/ into a folder, both or neither.
 
-        Each side loads in transformers and sentence-transformers too. What else a folder holds is kept.
+        Each side loads in transformers and sentence-transformers too. What else a folder holds is kept. router=True
+        writes one Router instead: sentence-transformers loads it as one model, with encode_query and encode_document.
+        Raises ValueError where the folder holds a model in the other of these two forms.
         """
+        other = Path(directory) / ("query_encoder" if router else ROUTER_FILE)
+        if other.exists():
+            raise ValueError(f"{directory} holds {other.name}, another form of a pair; expected a folder without it")
         with replaced_folder(Path(directory)) as folder:
+            if router:
+                sides: dict[Side, Encoder] = {"query": self.query_encoder, "passage": self.passage_encoder}
+                write_router(folder, {side: encoder.checkpoint() for side, encoder in sides.items()})
+                return
             for name, encoder in (
                 ("query_encoder", self.query_encoder),
                 ("passage_encoder", self.passage_encoder),

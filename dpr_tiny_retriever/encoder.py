@@ -186,9 +186,11 @@ class Encoder:
 
     def write_into(self, folder: Path) -> None:
         """Write this side's files into an existing folder."""
-        write_checkpoint(
-            folder, Checkpoint(self.config, self.weights, self.tokenizer, self.max_length, self.similarity)
-        )
+        write_checkpoint(folder, self.checkpoint())
+
+    def checkpoint(self) -> Checkpoint:
+        """What a model folder holds of this side."""
+        return Checkpoint(self.config, self.weights, self.tokenizer, self.max_length, self.similarity)
 
     def __repr__(self) -> str:
         made_of = "arrays"

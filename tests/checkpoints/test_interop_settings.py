@@ -122,6 +122,16 @@ def test_a_router_of_two_encoders(pair_directory: Path, tmp_path: Path) -> None:
     assert pair.normalize
 
 
+def test_a_pair_saved_as_a_router_is_one_model_for_them(folder: Path, tmp_path: Path) -> None:
+    """With a projection, unit length, and prompts and lengths that differ by side."""
+    change(folder, "config_sentence_transformers.json", truncate_dim=32, prompts={"query": "who: "})
+    pair = DualEncoder.from_pretrained(folder, normalize=True, max_query_length=24, max_passage_length=40)
+    pair.save_pretrained(tmp_path / "router", router=True)
+    again = compare(tmp_path / "router")
+    np.testing.assert_array_equal(again.encode_queries(TEXTS), pair.encode_queries(TEXTS))
+    np.testing.assert_array_equal(again.encode_passages(TEXTS), pair.encode_passages(TEXTS))
+
+
 def test_the_default_route_of_a_router_is_that_of_their_encode(pair_directory: Path, tmp_path: Path) -> None:
     modules = [models.Transformer(str(pair_directory / "query_encoder")), models.Pooling(128, pooling_mode="mean")]
     theirs = SentenceTransformer(modules=[models.Router({"only": modules}, default_route="only")], device="cpu")

@@ -91,3 +91,24 @@ def test_a_corrupt_router_is_named(tmp_path: Path, content: str) -> None:
     (folder / "router_config.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"router_config.json: "):
         DualEncoder.from_pretrained(folder)
+
+
+def test_a_pair_is_saved_as_a_router_with_the_prompts_and_lengths_of_its_sides(tmp_path: Path) -> None:
+    source = write_router(tmp_path / "source", "query", "document", after=("Normalize",))
+    write_json(source / "config_sentence_transformers.json", {"prompts": {"query": "who: "}})
+    pair = DualEncoder.from_pretrained(source)
+    pair.save_pretrained(tmp_path / "saved", router=True)
+    again = DualEncoder.from_pretrained(tmp_path / "saved")
+    np.testing.assert_array_equal(again.encode_queries(["the city"]), pair.encode_queries(["the city"]))
+    passages = [("tower", "of the river")]
+    np.testing.assert_array_equal(again.encode_passages(passages), pair.encode_passages(passages))
+    assert (again.query_encoder.max_length, again.passage_encoder.max_length) == (20, 21)
+    assert (again.similarity, again.normalize, again.query_encoder.tokenizer.prompt) == ("cosine", True, "who: ")
+
+
+def test_a_folder_holds_a_pair_in_one_form_alone(tmp_path: Path, small_pair: DualEncoder) -> None:
+    for first, name in ((True, "router_config.json"), (False, "query_encoder")):
+        folder = tmp_path / name
+        small_pair.save_pretrained(folder, router=first)
+        with pytest.raises(ValueError, match=f"holds {name}, another form of a pair; expected a folder without it"):
+            small_pair.save_pretrained(folder, router=not first)
