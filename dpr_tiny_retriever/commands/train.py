@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from dpr_tiny_retriever.commands import train_options as options
 from dpr_tiny_retriever.commands.console import say
+from dpr_tiny_retriever.commands.train_query_side import train_query_side_only
 from dpr_tiny_retriever.types import BackendName
 
 if TYPE_CHECKING:
@@ -20,53 +20,56 @@ _OF_STAGE = ("new", "layers", "tied")
 
 def train(
     *,
-    data: Annotated[
-        list[Path] | None, typer.Argument(help="DPR JSON, JSON lines (plain or .gz) or BEIR folders.")
-    ] = None,
-    output: Annotated[Path, typer.Option(help="The pair folder to write; a killed run goes on from it.")],
-    start: Annotated[
-        str | None, typer.Option(help="Train on this preset, folder or hub id (the bundled pair).")
-    ] = None,
-    new: Annotated[str | None, typer.Option(help="Train a new model with the vocabulary of this one.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A YAML file of stages, each with its start.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="NAME=PATH, for $NAME in the recipe. Repeatable.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="NAME=VALUE, such as optimizer.learning_rate=1e-4, schedule.steps=500, batches.size=64, seed=1: any "
-            "setting of dpr_tiny_retriever.training.Settings; or new.layers, new.width and others of a new model, "
-            "layers (new ones on top of --start), tied. Repeatable; holds for all stages of a recipe.",
-        ),
-    ] = None,
-    dev: Annotated[list[Path] | None, typer.Option(help="Data to evaluate on while training. Repeatable.")] = None,
-    split: Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")] = "train",
-    teacher: Annotated[
-        str | None,
-        typer.Option(help="A preset, folder or hub id to distil, or a folder of its vectors (texts.jsonl)."),
-    ] = None,
-    backend: Annotated[BackendName, typer.Option(help="What runs the teacher.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads of the teacher (one for each processor).")] = None,
-    replicas: Annotated[int, typer.Option(help="Logical devices to mirror over: GPUs where there are, else CPUs.")] = 1,
-    tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard.")] = None,
-    license: Annotated[str | None, typer.Option(help="The license that the model card states.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an unfinished run in OUTPUT.")] = True,
+    data: options.Data = None,
+    output: options.Output,
+    start: options.Start = None,
+    new: options.New = None,
+    recipe: options.Recipe = None,
+    model: options.RecipeModels = None,
+    option: options.Values = None,
+    dev: options.Dev = None,
+    split: options.Split = "train",
+    teacher: options.Teacher = None,
+    backend: options.TeacherBackend = "auto",
+    threads: options.TeacherThreads = None,
+    replicas: options.Replicas = 1,
+    tensorboard: options.TensorBoard = None,
+    license: options.License = None,
+    resume: options.Resume = True,
+    query_side_only: options.QuerySideOnly = False,
+    passage_model: options.PassageModel = None,
 ) -> None:
-    """Train a pair on questions and their passages, with or without a teacher."""
+    """Train a pair on questions and their passages, with or without a teacher; or a query encoder alone."""
+    if query_side_only or passage_model is not None:
+        _refuse_with_query_side(
+            {"--new": new, "--recipe": recipe, "--model": model, "--dev": dev, "--replicas": replicas > 1},
+            query_side_only,
+        )
+        others = (backend, threads, tensorboard, license, resume)
+        train_query_side_only(data or (), output, passage_model, start, named_values(option), teacher, *others)
+        return
     from dpr_tiny_retriever.training import RunOptions, TrainingData, run_recipe
     from dpr_tiny_retriever.training.devices import mirrored
 
     chosen = _recipe(start, new, recipe, named_texts(model), named_values(option))
     # Before the teacher is loaded: TensorFlow's devices can be divided only until it begins to work.
-    options = RunOptions(strategy=mirrored(replicas), tensorboard=tensorboard, license=license, resume=resume)
+    run_options = RunOptions(strategy=mirrored(replicas), tensorboard=tensorboard, license=license, resume=resume)
     run = run_recipe(
         chosen,
         TrainingData(data or (), dev=dev or (), split=split),
         output,
         distillation=distillation_from(teacher, output, backend, threads),
-        options=options,
+        options=run_options,
     )
     say(f"{output}: {run.steps} steps, {run.skipped.count} records skipped")
+
+
+def _refuse_with_query_side(given: Mapping[str, object], query_side_only: bool) -> None:
+    if not query_side_only:
+        raise ValueError("found --passage-model without --query-side-only; expected --teacher to distil a pair")
+    found = [name for name, value in given.items() if value]
+    if found:
+        raise ValueError(f"found {' and '.join(found)} with --query-side-only; expected --start alone to start from")
 
 
 def _recipe(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
     from dpr_tiny_retriever.training.initialisation import NewModel, add_layers, load_start, new_pair
     from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, MarginMSE
-    from dpr_tiny_retriever.training.options import Run, RunOptions
+    from dpr_tiny_retriever.training.options import QuerySideRun, Run, RunOptions
+    from dpr_tiny_retriever.training.query_side import train_query_side
+    from dpr_tiny_retriever.training.query_side_settings import QuerySideSettings, QuestionBatches, QuestionLosses
     from dpr_tiny_retriever.training.recipe import Mean, Recipe, Stage, read_recipe, run_recipe
     from dpr_tiny_retriever.training.settings import (
         Batches,
@@ -37,7 +39,9 @@ _HOMES = {
     "training.distillation": ("Distillation", "Teacher"),
     "training.initialisation": ("NewModel", "add_layers", "load_start", "new_pair"),
     "training.losses": ("Contrastive", "EmbeddingMatch", "KLDivergence", "MarginMSE"),
-    "training.options": ("Run", "RunOptions"),
+    "training.options": ("QuerySideRun", "Run", "RunOptions"),
+    "training.query_side": ("train_query_side",),
+    "training.query_side_settings": ("QuerySideSettings", "QuestionBatches", "QuestionLosses"),
     "training.recipe": ("Mean", "Recipe", "Stage", "read_recipe", "run_recipe"),
     "training.settings": ("Batches", "Evaluation", "Losses", "Optimizer", "Regularization", "Schedule", "Settings"),
     "training.trainer": ("train",),
@@ -60,6 +64,10 @@ __all__ = [
     "Mining",
     "NewModel",
     "Optimizer",
+    "QuerySideRun",
+    "QuerySideSettings",
+    "QuestionBatches",
+    "QuestionLosses",
     "Recipe",
     "Regularization",
     "Run",
@@ -80,5 +88,6 @@ __all__ = [
     "read_recipe",
     "run_recipe",
     "train",
+    "train_query_side",
     "write_examples",
 ]

@@ -165,6 +165,9 @@ def batch_signature(batch: dict[str, Any]) -> dict[str, Any]:
         return tf.TensorSpec([*array.shape[:-1], None] if is_open else array.shape, tf.as_dtype(array.dtype))
 
     found: dict[str, Any] = tf.nest.map_structure(signature, batch)
-    for name in ("queries", "passages"):
-        found[name] = found[name]._replace(ids=signature(batch[name].ids, is_open=True))
-    return {**found, "known_rows": signature(batch["known_rows"], is_open=True)}
+    for name, part in batch.items():
+        if isinstance(part, TokenBatch):
+            found[name] = found[name]._replace(ids=signature(part.ids, is_open=True))
+        elif name == "known_rows":
+            found[name] = signature(part, is_open=True)
+    return found

@@ -45,21 +45,25 @@ class Distillation:
 
     def teacher(self, examples: ExampleStore, dim: int) -> Teacher:
         """The teacher for these examples, its vectors reduced to dim where they are wider."""
-        queries, passages = examples.queries.passages, examples.passages.passages
+        passages = examples.passages.passages
+        of_queries = self.query_vectors(examples.queries.passages)
         if self.encoder is None:
             assert self.precomputed is not None
-            of_queries = _precomputed(self.precomputed, "query", queries)
             of_passages = _precomputed(self.precomputed, "passage", passages)
             norms = np.linalg.norm(of_passages[:100].astype(np.float32), axis=1)
             similarity: Similarity = "cosine" if np.allclose(norms, 1, atol=1e-2) else "dot"
             return Teacher(of_queries, of_passages, dim, similarity)
         cache = EmbeddingCache(self.cache, dtype=np.float16)
-        return Teacher(
-            cache.texts(self.encoder.query_encoder, queries, label="teacher, queries"),
-            cache.texts(self.encoder.passage_encoder, passages, label="teacher, passages"),
-            dim,
-            "cosine" if self.encoder.normalize else self.encoder.similarity,
-        )
+        of_passages = cache.texts(self.encoder.passage_encoder, passages, label="teacher, passages")
+        return Teacher(of_queries, of_passages, dim, "cosine" if self.encoder.normalize else self.encoder.similarity)
+
+    def query_vectors(self, queries: PassageStore) -> NDArray[np.floating]:
+        """The teacher's vectors [n, t] of queries, in their order; raises DataError where a precomputed one lacks."""
+        if self.encoder is None:
+            assert self.precomputed is not None
+            return _precomputed(self.precomputed, "query", queries)
+        cache = EmbeddingCache(self.cache, dtype=np.float16)
+        return cache.texts(self.encoder.query_encoder, queries, label="teacher, queries")
 
     def description(self) -> str:
         """The teacher in a few words, for the model card."""

@@ -22,6 +22,7 @@ from dpr_tiny_retriever.training.losses import (
     masked,
     negative_mask,
 )
+from dpr_tiny_retriever.training.optimization import OptimizedModel
 from dpr_tiny_retriever.training.trainable_encoder import Dropout, TrainableEncoder
 from dpr_tiny_retriever.types import Tensor
 
@@ -29,7 +30,7 @@ from dpr_tiny_retriever.types import Tensor
 _PARTS = 4
 
 
-class DualEncoderModel(keras.Model):  # type: ignore[misc]
+class DualEncoderModel(OptimizedModel):
     """A pair of encoders, tied where both are one, trained on the batches of a tf.data.Dataset by fit().
 
     Under a tf.distribute strategy the loss is that of the global batch: vectors are gathered over the replicas.
@@ -65,11 +66,6 @@ class DualEncoderModel(keras.Model):  # type: ignore[misc]
     def tied(self) -> bool:
         """Whether both sides are one encoder."""
         return self.query_encoder is self.passage_encoder
-
-    @property
-    def steps_made(self) -> int:
-        """How many optimization steps this model has had, those before a resumption included."""
-        return int(self.optimizer.iterations.value.numpy())
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Make one optimization step; returns the losses and the share of queries that rank their positive first."""

@@ -41,7 +41,7 @@ def write_model_card(
             tags=["dense-passage-retrieval", "sentence-transformers"],
         ),
         template_path=str(_TEMPLATE),
-        table=_table,
+        table=markdown_table,
         name=path.parent.resolve().name,
         run=run,
         pair=pair,
@@ -58,9 +58,20 @@ def write_model_card(
         hit_names=[f"hit@{k}" for k in run.dev[0].hits] if run.dev else [],
         scores=_score_rows(run.dev),
         metric={"dot": "dot_product", "cosine": "cosine"}[pair.similarity],
-        versions=f"dpr-tiny-retriever {__version__}, TensorFlow {tf.__version__}, Python {platform.python_version()}",
+        versions=versions(),
     )
     path.write_text(str(card), encoding="utf-8")
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of Markdown; a vertical bar in a cell is escaped."""
+    lines: list[Sequence[object]] = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def versions() -> str:
+    """What trained a model."""
+    return f"dpr-tiny-retriever {__version__}, TensorFlow {tf.__version__}, Python {platform.python_version()}"
 
 
 def _score_rows(scores: Sequence[DevScore]) -> list[list[str]]:
@@ -73,8 +84,3 @@ def _score_rows(scores: Sequence[DevScore]) -> list[list[str]]:
         ]
         for score in scores
     ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
-from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
-from dpr_tiny_retriever.training.settings import Settings
+from dpr_tiny_retriever.training.settings import Optimizer, Schedule
 
 
-def compile_model(model: DualEncoderModel, settings: Settings, total_steps: int) -> None:
+class OptimizerSettings(Protocol):
+    """What of a run's settings the optimizer is made of."""
+
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def optimizer(self) -> Optimizer: ...
+    @property
+    def precision(self) -> str: ...
+
+
+class OptimizedModel(keras.Model):  # type: ignore[misc]
+    """A Keras model that knows how many optimization steps it has had, those before a resumption included."""
+
+    @property
+    def steps_made(self) -> int:
+        """The optimizer's count."""
+        return int(self.optimizer.iterations.value.numpy())
+
+
+def compile_model(model: OptimizedModel, settings: OptimizerSettings, total_steps: int) -> None:
     """Give a model its optimizer; call it in the scope of the strategy that the model was made in."""
     chosen, schedule = settings.optimizer, settings.schedule
     warmup = math.ceil(schedule.warmup * total_steps) if schedule.warmup_steps is None else schedule.warmup_steps

@@ -48,3 +48,20 @@ class Run:
     dev: list[DevScore]
     skipped: SkippedRecords
     seconds: float
+
+
+@dataclass(frozen=True)
+class QuerySideRun:
+    """What a training of the query side gave: the new query encoder beside the passage model's own passage encoder."""
+
+    encoder: DualEncoder
+    steps: int
+    history: dict[str, list[float]]
+    questions: int
+    """Different questions, those held out included."""
+    held_out: int
+    agreement: float
+    """Mean cosine of the vectors of questions held out to the passage model's; NaN where none are."""
+    agreement_at_start: float
+    skipped: SkippedRecords
+    seconds: float

@@ -108,7 +108,7 @@ def make_stage(record: Any, where: str, named: Mapping[str, str], changes: Mappi
     if isinstance(record.get("mean"), dict):
         record["mean"] = {_looked_up(name, named, where): share for name, share in record["mean"].items()}
         return validated(Mean, record, where)
-    _change(record, changes)
+    change_record(record, changes)
     for holder, name in ((record, "start"), (record.get("new"), "tokenizer_from")):
         if isinstance(holder, dict) and isinstance(holder.get(name), str):
             holder[name] = _looked_up(holder[name], named, where)
@@ -180,7 +180,8 @@ def _stage_start(stage: Stage, before: Model, made: Mapping[str, str]) -> tuple[
     return load_start(model, layers=stage.layers, tied=stage.tied), named
 
 
-def _change(record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+def change_record(record: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put values into a record of records, by their dotted names."""
     for dotted, value in changes.items():
         *path, last = dotted.split(".")
         holder = record

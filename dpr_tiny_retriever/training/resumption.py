@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.progress import progress_bar
 from dpr_tiny_retriever.training.dev_evaluation import DevEvaluation
-from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.optimization import OptimizedModel
 from dpr_tiny_retriever.training.options import RunOptions
 
 
@@ -34,7 +34,7 @@ class RunState(keras.callbacks.Callback):  # type: ignore[misc]
         self.trained_seconds = 0.0
         self._saved = self._resumed = time.monotonic()
 
-    def restore(self, model: DualEncoderModel, total_steps: int) -> int:
+    def restore(self, model: OptimizedModel, total_steps: int) -> int:
         """Take up an unfinished run of this identity, and return the steps that it made; 0 to start anew.
 
         A finished run is started anew, or with reuse_finished and the same identity taken up too, which returns
@@ -115,7 +115,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._bar.close()
 
 
-def _variables(model: DualEncoderModel) -> dict[str, Any]:
+def _variables(model: OptimizedModel) -> dict[str, Any]:
     """All variables of a model and its optimizer by their Keras paths."""
     variables = [("model", variable) for variable in model.variables]
     variables += [("optimizer", variable) for variable in model.optimizer.variables]

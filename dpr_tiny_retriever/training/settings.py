@@ -119,7 +119,12 @@ class Settings(Validated, frozen=True, kw_only=True):
 
     def named(self) -> dict[str, Any]:
         """Every value by its dotted name, such as "optimizer.learning_rate"."""
-        return dict(_named(msgspec.to_builtins(self)))
+        return named_values(self)
+
+
+def named_values(settings: Validated) -> dict[str, Any]:
+    """Every value of a record of records by its dotted name."""
+    return dict(_named(msgspec.to_builtins(settings)))
 
 
 def _named(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

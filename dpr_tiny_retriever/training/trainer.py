@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import tensorflow as tf
-from threadpoolctl import threadpool_limits
 
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.training.batches import BatchMaker, batch_signature
+from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.dev_evaluation import DevEvaluation
 from dpr_tiny_retriever.training.distillation import Distillation
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.fitting import fit
 from dpr_tiny_retriever.training.initialisation import is_tied, with_weights
 from dpr_tiny_retriever.training.losses import Loss
 from dpr_tiny_retriever.training.model_card import write_model_card
 from dpr_tiny_retriever.training.optimization import compile_model
 from dpr_tiny_retriever.training.options import Run, RunOptions
-from dpr_tiny_retriever.training.resumption import Progress, RunState
+from dpr_tiny_retriever.training.resumption import RunState
 from dpr_tiny_retriever.training.settings import Settings
 from dpr_tiny_retriever.training.teacher_projection import projection
 from dpr_tiny_retriever.training.training_data import ReadData, TrainingData, read_data
@@ -57,7 +54,7 @@ def train(
     model = build_model(start, maker, losses, options.strategy)
     dev = _dev_evaluation(read, maker)
     state = RunState(checkpoints / "state.npz", options, identity=_identity(start, read, maker), dev=dev)
-    history = _fit(model, maker, state, options)
+    history = fit(model, maker, state, options)
     pair = _trained_pair(start, model)
     run = Run(pair, model.steps_made, history, dev.scores if dev else [], read.skipped, state.total_seconds)
     pair.save_pretrained(output)
@@ -129,43 +126,6 @@ def _identity(start: DualEncoder, read: ReadData, maker: BatchMaker) -> str:
         maker.teacher.digest() if maker.teacher else None,
     )
     return hashlib.blake2b(json.dumps([repr(part) for part in parts]).encode(), digest_size=16).hexdigest()
-
-
-def _fit(model: DualEncoderModel, maker: BatchMaker, state: RunState, options: RunOptions) -> dict[str, list[float]]:
-    """Keras' fit from where an unfinished run is; a Keras epoch has as many steps as one of the data."""
-    total = maker.total_steps
-    epochs = math.ceil(total / maker.steps_per_epoch)
-    done = state.restore(model, total)
-    callbacks: list[keras.callbacks.Callback] = [
-        # Dev evaluation before the state is saved: the state then holds the evaluation of its step.
-        *([state.dev] if state.dev else []),
-        state,
-        Progress(total, done, show_progress=options.show_progress),
-        *([keras.callbacks.TensorBoard(str(options.tensorboard), update_freq=10)] if options.tensorboard else []),
-        *options.callbacks,
-    ]
-    # Without an end: Progress stops at the last step, wherever in an epoch that is.
-    dataset = tf.data.Dataset.from_generator(
-        lambda: (maker.batch(step) for step in itertools.count(done)),
-        output_signature=batch_signature(maker.batch(done)),
-    ).prefetch(2)
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        sharding = tf.data.Options()
-        sharding.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        dataset = dataset.with_options(sharding)
-    # Batches are made in numpy beside TensorFlow's work: several threads of its BLAS would wait for each other.
-    with threadpool_limits(limits=1, user_api="blas"):
-        fitted = model.fit(
-            dataset,
-            steps_per_epoch=maker.steps_per_epoch,
-            epochs=epochs,
-            initial_epoch=done // maker.steps_per_epoch if done < total else epochs,
-            callbacks=callbacks,
-            verbose=0,
-            shuffle=False,
-        )
-    history: dict[str, list[float]] = fitted.history
-    return history
 
 
 def _trained_pair(start: DualEncoder, model: DualEncoderModel) -> DualEncoder:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from model_folders import bert_record, write_model
 from typer.testing import CliRunner
 
 from dpr_tiny_retriever import DualEncoder
@@ -93,6 +94,10 @@ def test_mined_negatives_are_written_as_training_data(data: Path, small_director
         (["--set", "new.width=64"], r"found --set new\.width without --new"),
         (["--new", "a", "--set", "new.shape=64"], "new: found shape; expected some of tokenizer_from"),
         (["--model", "A=b"], "found --model without --recipe"),
+        (["--passage-model", "a"], "found --passage-model without --query-side-only; expected --teacher"),
+        (["--query-side-only"], "found --query-side-only without --passage-model"),
+        (["--query-side-only", "--new", "a", "--replicas", "2"], "found --new and --replicas with --query-side-only"),
+        (["--query-side-only", "--passage-model", "a", "--set", "seeds=1"], "the options: found seeds; expected some"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(
@@ -110,3 +115,16 @@ def test_a_teacher_that_nothing_asks_for_is_refused(
     options = ["--recipe", tmp_path / "recipe.yaml"] if recipe else ["--start", small_directory]
     with pytest.raises(ValueError, match="there is a teacher, and no stage has a loss that asks for it"):
         run("train", data, "--output", tmp_path / "pair", "--teacher", small_directory, *options)
+
+
+def test_a_query_encoder_alone_is_trained_on_questions(small_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "questions.txt").write_text("\n".join(f"who wrote the {word}" for word in ("city", "river", "tower")))
+    teacher = write_model(tmp_path / "teacher", bert_record(layers=1, width=32), seed=5)
+    values = ["schedule.steps=2", "batches.size=2", "losses.score_match=0.5"]
+    options = ["--start", small_directory, "--query-side-only", "--passage-model", teacher, "--backend", "numpy"]
+    options += [part for value in values for part in ("--set", value)]
+    output = run("train", tmp_path / "questions.txt", "--output", tmp_path / "pair", *options)
+    assert "2 steps on 3 questions, 0 records skipped" in output
+    pair = DualEncoder.from_pretrained(tmp_path / "pair")
+    assert (pair.embedding_dim, pair.query_encoder.config.hidden_size) == (32, 16)
+    assert "| losses.score_match | `0.5` |" in (tmp_path / "pair" / "README.md").read_text()
