@@ -29,9 +29,9 @@ TESTS = Path(__file__).parents[1]
 PARTS = {
     "kills": (6, 900),
     "disks": (3, 900),
-    "folders": (3, 60),
-    "readers": (3, 60),
-    "texts": (3, 120),
+    "folders": (3, 180),
+    "readers": (3, 180),
+    "texts": (3, 300),
     "processes": (2, 300),
     "growth": (1, 600),
     "load": (2, 1800),
@@ -95,7 +95,7 @@ def _work(
             else:
                 outcome.counts.update(report["counts"])
         try:
-            status = worker.wait(10 if problem == "the process ended" else 0.1)
+            status = worker.wait(300 if problem == "the process ended" else 0.1)
         except subprocess.TimeoutExpired:
             worker.kill()
             status = worker.wait()
