@@ -45,11 +45,14 @@ class Encoding:
     options: list[str]
     runs: list[Run] = field(default_factory=list)
 
-    def run(self, kill_after: float | None = None) -> bool:
-        """Start the command, and kill it after so many seconds; returns whether it came to its end before."""
+    def run(self, kill_after: tuple[int, float] | None = None) -> bool:
+        """Start the command, and kill it after so many new shards and, from then on, seconds.
+
+        Returns whether it came to its end before.
+        """
         command = [sys.executable, "-m", "dpr_tiny_retriever", "encode", str(self.corpus), "--output", str(self.output)]
         log = self.output.parent / f"{self.output.name}.log"
-        run, begin, before = Run(), time.perf_counter(), self.shards()
+        run, begin, before, reached = Run(), time.perf_counter(), self.shards(), None
         with log.open("ab") as file:
             process = subprocess.Popen([*command, *self.options], stdout=file, stderr=file)
             while True:
@@ -57,9 +60,12 @@ class Encoding:
                 run.seconds = time.perf_counter() - begin
                 if pid:
                     break
-                if run.first_shard is None and self.shards() > before:
+                new = self.shards() - before
+                if run.first_shard is None and new:
                     run.first_shard = run.seconds
-                if kill_after is not None and run.seconds >= kill_after:
+                if kill_after is not None and reached is None and new >= kill_after[0]:
+                    reached = run.seconds
+                if kill_after is not None and reached is not None and run.seconds - reached >= kill_after[1]:
                     process.kill()
                     _, status, usage = os.wait4(process.pid, 0)
                     break
@@ -114,8 +120,9 @@ def run_with_kills(killed: Encoding, kills: int, undisturbed: Encoding, random_m
     start = alone.first_shard or 0.0
     a_shard = (alone.seconds - start) / max(1, undisturbed.shards() - 1)
     for kill in range(kills):
-        left = a_shard * (undisturbed.shards() - killed.shards())
-        if killed.run(random_moment.uniform(0, start + 2 * left / (kills - kill + 1))):
+        left = undisturbed.shards() - killed.shards()
+        new = random_moment.randint(0, max(0, min(left - 1, 2 * left // (kills - kill + 1))))
+        if killed.run((new, random_moment.uniform(0, a_shard if new else start))):
             return kill
         print(f"kill {kill + 1}: {killed.shards()} shards of {undisturbed.shards()}", file=sys.stderr, flush=True)
     killed.run()
