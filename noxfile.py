@@ -115,7 +115,7 @@ def sanitize(session: nox.Session) -> None:
 def scale(session: nox.Session) -> None:
     """Corpora of any size: Ray, Spark and Hugging Face's datasets, each on two workers of this machine, and stores."""
     install(session, "[faiss,postgres,qdrant,ray]", *SCALE)
-    provide(session, "java", "openjdk-17-jre-headless")
+    provide(session, "java", "default-jre-headless")
     local = {"RAY_USAGE_STATS_ENABLED": "0", "SPARK_LOCAL_IP": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
     run_tests(session, "scale", env=local)
 
