@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from dpr_tiny_retriever.atomic_files import exchange, link_or_copy, replaced_file
+from dpr_tiny_retriever.atomic_files import replaced_file
 from dpr_tiny_retriever.corpus.drafts import Drafter
 from dpr_tiny_retriever.corpus.former_vectors import FormerVectors
 from dpr_tiny_retriever.corpus.manifest import (
@@ -27,7 +27,6 @@ from dpr_tiny_retriever.corpus.manifest import (
     same_inputs,
     shard_name,
     write_manifest,
-    write_shard_record,
 )
 from dpr_tiny_retriever.corpus.rows import BadRow, CorpusRow
 from dpr_tiny_retriever.corpus.shard_folder import ShardFolder
@@ -35,6 +34,7 @@ from dpr_tiny_retriever.corpus.shard_maker import ShardMaker, ShardTask, shard_t
 from dpr_tiny_retriever.corpus.shard_options import ShardOptions
 from dpr_tiny_retriever.corpus.shards import int8_scale
 from dpr_tiny_retriever.corpus.sources import SourceFile, Sources
+from dpr_tiny_retriever.corpus.update_folder import link_shard, lookup_file, take_place, update_folder
 from dpr_tiny_retriever.encoder import Encoder
 from dpr_tiny_retriever.types import Vectors
 
@@ -84,21 +84,27 @@ def encode_corpus(
     started, options = time.monotonic(), options or ShardOptions()
     inputs = sources.files()
     former = _former(output)
+    if former is None and any(output.glob("part-*.json")):
+        raise CorpusFolderError(
+            f"{output} holds shards without {MANIFEST}, which says of what job they are; expected another folder"
+        )
     job = _job(encoder, options, model, fields or {}, None if former is None else former.job.scale)
     if former is not None and (differences := job.differences(former.job)):
         raise CorpusFolderError(f"{output} is of another job: {'; '.join(differences)}; expected another folder")
     is_stream = any(source.digest is None for source in inputs)
     is_same = former is None or same_inputs(former.inputs, inputs) or (is_stream and not former.is_complete)
-    folder = output if is_same else output.with_name(f".{output.name}.update")
+    folder = output if is_same else update_folder(output)
     present = former if is_same else _former(folder)
-    if present is not None and not is_same and (present.job != job or not same_inputs(present.inputs, inputs)):
-        shutil.rmtree(folder)
+    if is_same and present is not None and present.is_complete:
+        shutil.rmtree(update_folder(output), ignore_errors=True)  # what a killed update leaves
+    elif not is_same and (present is None or present.job != job or not same_inputs(present.inputs, inputs)):
+        shutil.rmtree(folder, ignore_errors=True)
         present = None
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(sources, folder, encoder, options, job, inputs, None if is_same else ShardFolder(output))
     manifest = run.make(present, batch_size, progress, spread)
     if run.former is not None and manifest.is_complete:
-        _take_place(folder, output)
+        take_place(folder, output)
     return EncodedCorpus(manifest, run.encoded, run.copied, run.deleted, time.monotonic() - started)
 
 
@@ -136,17 +142,19 @@ class _Run:
         if self.job.dtype == "int8" and self.job.scale is None:
             rows = self._scaled(rows)
         self._fold(present.num_rows if present is not None and is_trusted else None)
-        table = None if self.former is None else FormerVectors(self.former, self.folder / "former.sqlite")
+        lookup = lookup_file(self.folder, self.options.share)
+        table = None if self.former is None else FormerVectors(self.former, lookup)
         drafter = Drafter(
             rows,
             self.job.rows_per_shard,
             first,
             self.options.share,
-            finished if self.former is None else self._linked(finished),
-            is_trusted and self.former is None,
+            finished,
+            is_trusted,
             self.options.keep,
             table,
             self.options.strict,
+            None if self.former is None else partial(link_shard, self.former, folder=self.folder),
         )
         if spread is None:
             self._encode(drafter, batch_size, progress)
@@ -154,6 +162,7 @@ class _Run:
             self._spread(drafter, spread, batch_size, progress)
         if table is not None:
             self._list_deleted(table)
+            lookup.unlink(missing_ok=True)
         return self._fold(drafter.num_rows)
 
     def _encode(self, drafter: Drafter, batch_size: int | None, progress: Callable[[int, int | None], None]) -> None:
@@ -170,13 +179,14 @@ class _Run:
                 self.copied += len(draft.known)
                 count -= len(draft.unknown)
 
-        for block in self.encoder.stream(drafter.texts(), batch_size=batch_size, show_progress=False):
-            waiting.append(block)
-            count += len(block)
-            self.encoded += len(block)
-            progress(self.encoded, drafter.expected(self.sources.share_read()))
+        while not drafter.is_finished:
+            for block in self.encoder.stream(drafter.texts(), batch_size=batch_size, show_progress=False):
+                waiting.append(block)
+                count += len(block)
+                self.encoded += len(block)
+                progress(self.encoded, drafter.expected(self.sources.share_read()))
+                write_ready()
             write_ready()
-        write_ready()
 
     def _spread(
         self,
@@ -198,18 +208,6 @@ class _Run:
             self.encoded += counts.pop(record.number)
             progress(self.encoded, drafter.expected(self.sources.share_read()))
 
-    def _linked(self, finished: dict[int, ShardRecord]) -> dict[int, ShardRecord]:
-        """Give the folder of an update the former shards too; those whose contents have changed are replaced."""
-        assert self.former is not None
-        for record in self.former.manifest.shards:
-            if record.number not in finished:
-                for name in record.files:
-                    (self.folder / name).unlink(missing_ok=True)
-                    link_or_copy(self.former.path / name, self.folder / name)
-                write_shard_record(self.folder, record)
-                finished[record.number] = record
-        return finished
-
     def _scaled(self, rows: Iterator[CorpusRow | BadRow]) -> Iterator[CorpusRow | BadRow]:
         sample = list(islice(rows, _SAMPLED))
         pairs = [(row.title, row.text) for row in sample if isinstance(row, CorpusRow)]
@@ -223,7 +221,6 @@ class _Run:
                 file.write(f"{id}\n")
                 self.deleted += 1
         table.close()
-        (self.folder / "former.sqlite").unlink()
 
     def _missing(self, present: Manifest) -> bool:
         part, parts = self.options.share
@@ -286,14 +283,3 @@ def _taken(waiting: deque[Vectors], count: int, width: int) -> Vectors:
             waiting.appendleft(block[count:])
         count -= len(parts[-1])
     return np.concatenate(parts)
-
-
-def _take_place(new: Path, old: Path) -> None:
-    """Put an updated folder in the place of the former one, which goes."""
-    if exchange(new, old):
-        shutil.rmtree(new)
-        return
-    aside = old.with_name(f".{old.name}.former")
-    os.replace(old, aside)
-    os.replace(new, old)
-    shutil.rmtree(aside)

@@ -68,8 +68,9 @@ class FormerVectors:
             known, place = places.get(id, (b"", (0, 0)))
             if known == digest:
                 found[number] = place
+        # Copies, since a view would keep its whole shard in memory.
         by_shard = sorted(found.items(), key=lambda item: item[1])
-        return {number: self._vectors(shard)[row] for number, (shard, row) in by_shard}
+        return {number: self._vectors(shard)[row].copy() for number, (shard, row) in by_shard}
 
     def gone(self) -> Iterator[str]:
         """The ids that have not been met, in the order of the former folder."""

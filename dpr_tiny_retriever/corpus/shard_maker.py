@@ -42,10 +42,11 @@ class ShardMaker:
 def shard_tasks(drafter: Drafter) -> Iterator[ShardTask]:
     """Read what is to be made, shard by shard, with one of them in memory."""
     texts: list[tuple[str, str]] = []
-    for text in drafter.texts():
-        texts.append(text)
+    while not drafter.is_finished:
+        for text in drafter.texts():
+            texts.append(text)
+            yield from _whole(drafter, texts)
         yield from _whole(drafter, texts)
-    yield from _whole(drafter, texts)
 
 
 def write_shard(folder: Path, job: Job, draft: Draft, made: Vectors) -> ShardRecord:
