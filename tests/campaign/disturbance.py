@@ -34,6 +34,7 @@ def run(arguments: list[str], folder: Path, how: How, at: int = 0) -> subprocess
     """Run Python with these arguments to its end."""
     return subprocess.run(
         [sys.executable, *arguments],
+        cwd=folder,
         env=environment(folder, how, at),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -48,6 +49,7 @@ def count_events(arguments: list[str], folder: Path) -> int:
     with tempfile.NamedTemporaryFile("r") as file:
         done = subprocess.run(
             [sys.executable, *arguments],
+            cwd=folder,
             env=environment(folder, "count", count=Path(file.name)),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -63,6 +63,7 @@ def _signal_after(seconds: float, number: signal.Signals, command: WritingComman
     """Start the command, wait, and send the signal: whatever ends orderly ends in silence and leaves nothing."""
     process = subprocess.Popen(
         [sys.executable, *command.arguments(work)],
+        cwd=work,
         env=disturbance.environment(work, "count"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -70,7 +70,14 @@ def _work(
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "CAMPAIGN_STOP": str(stop)}
     with tempfile.TemporaryFile("w+") as errors:
         worker = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+            # Not in the checkout: what is installed is tried.
+            command,
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_forward, args=(worker, lines), daemon=True).start()
