@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,6 +21,8 @@ _TARGETS = (
     "faiss:FOLDER, index:FILE, qdrant:FOLDER, http://host:6333 (a Qdrant server) or postgresql://user@host/database"
 )
 _RANKS = 20
+#: User and password in an address, which no output shows.
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 
 
 def load(
@@ -61,7 +64,8 @@ def load(
         done = load_shards(shards, store)
         seconds = time.monotonic() - start
         rate = f", {done.rows / seconds:,.0f} rows a second" if done.rows else ""
-        say(f"{store.count():,} rows in {into}: {done.shards} shards loaded now{rate}, {done.kept} before")
+        shown = _PASSWORD.sub("", into)
+        say(f"{store.count():,} rows in {shown}: {done.shards} shards loaded now{rate}, {done.kept} before")
         if done.removed:
             say(f"{done.removed} shards had changed, and were replaced or removed")
         if not shards.manifest.is_complete:

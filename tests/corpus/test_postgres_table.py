@@ -9,7 +9,9 @@ import numpy as np
 import psycopg
 import pytest
 from stored_shards import DIM, JOB, exact_ids, ids, rows_of, write_folder
+from typer.testing import CliRunner
 
+from dpr_tiny_retriever.commands.cli import commands
 from dpr_tiny_retriever.corpus.stores.loading import load_shards
 from dpr_tiny_retriever.corpus.stores.postgres_table import PostgresTable
 from dpr_tiny_retriever.corpus.stores.ranking import recall
@@ -112,3 +114,13 @@ def test_a_server_that_is_not_there_and_wrong_options_are_errors(postgres: str) 
         PostgresTable("postgresql://nobody:secret@127.0.0.1:1/none")
     with pytest.raises(ValueError, match=r"kind is 'ivf'; PostgreSQL has exact and hnsw"):
         PostgresTable(postgres, kind="ivf")  # type: ignore[arg-type]
+
+
+def test_the_command_shows_no_password(postgres: str, tmp_path: Path) -> None:
+    write_folder(tmp_path / "shards", [rows_of(ids(0, 10))])
+    address = postgres.replace("postgres:@", "postgres:secret@")
+    options = ["load", str(tmp_path / "shards"), "--into", address, "--name", "quiet", "--check", "5"]
+    result = CliRunner().invoke(commands, options, catch_exceptions=False)
+    assert "10 rows in postgresql:///postgres?host=" in result.output
+    assert "recall@20 1.0000 for 5 vectors" in result.output
+    assert "secret" not in result.output
