@@ -37,6 +37,7 @@ def cluster() -> Iterator[None]:
     """Two CPUs of this machine, shared by all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+        patch.setenv("RAY_DATA_USE_DATASOURCE_V2", "0")  # the newer reader starts a dozen processes for any table
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where workers find engine_tasks.py
         import ray
 
