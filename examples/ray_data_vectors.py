@@ -4,9 +4,9 @@
     python examples/ray_data_vectors.py passages.parquet vectors --workers 2
 
 For pipelines of your own: `dpr-tiny encode --engine ray` writes the shards of `dpr-tiny encode`. Each worker is an
-actor that loads the model once. What a killed run has written is not encoded again by the next run, nor are passages of
-an earlier one when the table has grown: Ray keeps the ids of written rows in a folder beside the vectors, and holds
-them in memory while it runs. A row that cannot be encoded has a vector of NaN, and its reason says why.
+actor that loads the model once. Ray keeps the ids of written rows in a folder beside the vectors, leaves these rows out
+of the next run, and holds the ids in memory while it runs; that takes two CPUs more than there are workers, without
+which the run waits for ever. A row that cannot be encoded has a vector of NaN, and its reason says why.
 """
 
 import argparse
