@@ -17,7 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 # Python from 3.12 on warns where a process with threads is forked, which is what is tried.
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    pytest.mark.evaluation,
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 SEEDS = {"folders": range(4), "readers": range(4), "texts": [0], "processes": (1, 2, 3), "growth": (1, 6)}
 

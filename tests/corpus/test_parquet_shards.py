@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from shard_folders import contents, encode, record, records, write
 
 from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.corpus.encoding import ShardOptions, encode_corpus
@@ -47,6 +48,16 @@ def test_a_shard_is_a_table_that_anything_reads(tmp_path: Path, encoder: Encoder
     expected = encoder.encode(["the river", "a tower"])
     assert shard.ids == ["a", "c"]
     np.testing.assert_allclose(shard.vectors, expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_changed_inputs_give_the_tables_of_a_fresh_run(tmp_path: Path, encoder: Encoder) -> None:
+    path = write(tmp_path / "corpus.jsonl", records())
+    encode(path, tmp_path / "shards", encoder, format="parquet", keep=["text"])
+    write(path, [record(99), *records()[1:]])
+    done = encode(path, tmp_path / "shards", encoder, format="parquet", keep=["text"])
+    assert (done.encoded, done.copied, done.deleted) == (1, 3, 1)
+    encode(path, tmp_path / "fresh", encoder, format="parquet", keep=["text"])
+    assert contents(tmp_path / "shards") == contents(tmp_path / "fresh")
 
 
 def test_a_damaged_table_is_an_error_that_names_it(tmp_path: Path, encoder: Encoder) -> None:

@@ -109,7 +109,7 @@ def test_a_killed_driver_loses_the_shards_in_work_alone(tmp_path: Path, encoder:
     output = tmp_path / "ray"
     command = ["encode", path, "--output", output, "--model", pair_directory, "--format", "npy", "--rows-per-shard", 20]
     arguments = [str(each) for each in (*command, "--engine", "ray", "--workers", 2)]
-    driver = subprocess.Popen([sys.executable, "-m", "dpr_tiny_retriever", *arguments])
+    driver = subprocess.Popen([sys.executable, "-m", "dpr_tiny_retriever", *arguments], cwd=tmp_path)
     while len(list(output.glob("part-*.json"))) < 3 and driver.poll() is None:
         time.sleep(0.01)
     driver.kill()

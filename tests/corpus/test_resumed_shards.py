@@ -69,7 +69,8 @@ def test_a_killed_run_loses_one_shard_at_most_and_gives_the_same_bytes(
     path = write(tmp_path / "corpus.jsonl", records())
     encode(path, tmp_path / "undisturbed", encoder)
     arguments = [path, tmp_path / "shards", pair_directory, moment, str(number)]
-    done = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], check=False)
+    # Not in the checkout, whose package would be imported: it may lack the native backend, which gives other bytes.
+    done = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], cwd=tmp_path, check=False)
     assert done.returncode == -signal.SIGKILL
     assert encode(path, tmp_path / "shards", encoder).encoded == left
     assert contents(tmp_path / "shards") == contents(tmp_path / "undisturbed")
@@ -104,20 +105,15 @@ def test_machines_that_share_the_shards_make_the_folder_of_one(tmp_path: Path, e
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-@pytest.mark.parametrize("format", ["npy", "parquet"])
-def test_changed_inputs_give_a_fresh_folder_and_encode_only_what_is_new(
-    tmp_path: Path, encoder: Encoder, format: str
-) -> None:
-    if format == "parquet":
-        pytest.importorskip("pyarrow")
+def test_changed_inputs_give_a_fresh_folder_and_encode_only_what_is_new(tmp_path: Path, encoder: Encoder) -> None:
     path = write(tmp_path / "corpus.jsonl", records())
-    encode(path, tmp_path / "shards", encoder, format=format, keep=["text"])
+    encode(path, tmp_path / "shards", encoder, keep=["text"])
     changed = [record(99), *[each for each in records() if each["id"] not in ("d2", "d7")], record(12)]
     changed[4] = record(4, "another text")
     write(path, changed)
-    done = encode(path, tmp_path / "shards", encoder, format=format, keep=["text"])
+    done = encode(path, tmp_path / "shards", encoder, keep=["text"])
     assert (done.encoded, done.copied, done.deleted) == (3, 7, 2)
-    encode(path, tmp_path / "fresh", encoder, format=format, keep=["text"])
+    encode(path, tmp_path / "fresh", encoder, keep=["text"])
     assert contents(tmp_path / "shards") == contents(tmp_path / "fresh")
     assert (tmp_path / "shards" / DELETED).read_text().split() == ["d2", "d7"]
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []

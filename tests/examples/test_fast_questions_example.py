@@ -8,6 +8,8 @@ from model_folders import bert_record, write_model
 
 from dpr_tiny_retriever import DualEncoder
 
+pytestmark = pytest.mark.evaluation
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fast_questions.py"
 
 
