@@ -106,12 +106,11 @@ def adapters(root: Path) -> dict[str, Callable[[list[str]], Vectors]]:
 
         found["haystack"] = haystack
     elif find_spec("haystack"):
-        from haystack.document_stores import InMemoryDocumentStore
         from haystack.schema import Document as FarmDocument
 
         from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
-        retriever = TinyDPRRetriever(InMemoryDocumentStore(embedding_dim=32), pair, embed_title=False)
+        retriever = TinyDPRRetriever(None, pair, embed_title=False)
         found["farm-haystack"] = lambda texts: retriever.embed_documents([FarmDocument(text) for text in texts])
     return found
 
