@@ -33,9 +33,12 @@ RAY_EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_data_vectors.py"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """Two CPUs of this machine, shared by all tests."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Four CPUs of this machine, shared by all tests."""
     with pytest.MonkeyPatch.context() as patch:
+        # Workers import from where their driver was started: in the checkout that would be a package without its
+        # native backend.
+        patch.chdir(tmp_path_factory.mktemp("driver"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
         patch.setenv("RAY_DATA_USE_DATASOURCE_V2", "0")  # the newer reader starts a dozen processes for any table
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where workers find engine_tasks.py

@@ -24,7 +24,8 @@ def test_spark_gives_the_encoders_vectors_and_a_bad_row_costs_itself(
     environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": options, "SPARK_LOCAL_IP": "127.0.0.1"}
     table, target = write_table(tmp_path / "passages.parquet"), tmp_path / "vectors"
     command = [sys.executable, str(EXAMPLE), str(table), str(target), "--model", str(pair_directory)]
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+    # Not in the checkout, from which Spark's workers would import a package without its native backend.
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True)
     found = pq.read_table(target)
     assert found.schema.field("vector").type.value_type == "float"
     assert_encoded(found.to_pylist(), pair)
