@@ -83,7 +83,7 @@ class Encoding:
         return sum(1 for _ in self.output.glob("part-*.json"))
 
     def bytes(self) -> int:
-        """What the folder takes."""
+        """The size of the folder in bytes."""
         return sum(path.stat().st_size for path in self.output.rglob("*") if path.is_file())
 
 

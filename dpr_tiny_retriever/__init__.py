@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-#: Imported when first used: most import numpy, and the command line is to know its signals as soon as it can.
+#: Imported lazily: most of these import numpy, and the command line installs its signal handlers before that.
 _HOMES = {
     "DualEncoder": "dual_encoder",
     "Encoder": "encoder",

@@ -56,7 +56,7 @@ def hits(index: PassageIndex, questions: Questions, mode: SearchMode) -> list[fl
 
 
 def time_of_a_question(encoder: DualEncoder, questions: list[str]) -> float:
-    """Milliseconds to encode one question at a time: the median of at most 100."""
+    """The median latency in milliseconds of encoding a single question, over at most 100 questions."""
     encoder.warm_up(bulk=False)
     times = []
     for question in questions[:100]:

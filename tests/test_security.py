@@ -10,7 +10,7 @@ import pytest
 TESTS = Path(__file__).parent
 POLICY = TESTS.parent / "SECURITY.md"
 
-#: The beginning of each line -> the module below tests/ and the functions in it.
+#: The beginning of each line of SECURITY.md -> the test module, and the test functions that prove it.
 SHOWN_BY = {
     "No code is run from it": (
         ("checkpoints/test_refused_weights.py", "test_a_folder_with_only_a_pickle_says_how_to_convert_it"),

@@ -34,7 +34,7 @@ def read_json(path: Path, kind: type[Kind], *, missing: Kind | None = None) -> K
 
 
 def refuse_huge(path: Path) -> None:
-    """Raise CheckpointError for a file of settings or words that no model has: it would fill the memory when read.
+    """Raise CheckpointError for a configuration or vocabulary file too large to belong to a model, or a pipe or device.
 
     Raises OSError where there is no such file.
     """

@@ -142,7 +142,7 @@ def _shard_rows(rows: Iterable[CorpusRow | BadRow], keep: Sequence[str]) -> Shar
 
 
 def _content(rows: ShardRows, bad: Sequence[BadRow]) -> str:
-    """A digest of all that a shard is made of, but for the model."""
+    """A digest of the ids, texts, carried columns and bad rows of a shard."""
     digest = hashlib.blake2b(digest_size=16)
     for number, (id, of_text) in enumerate(zip(rows.ids, rows.digests, strict=True)):
         encoded = id.encode()

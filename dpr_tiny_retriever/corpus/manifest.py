@@ -156,7 +156,7 @@ def shard_name(number: int) -> str:
 
 
 def same_inputs(one: Iterable[SourceFile], other: Iterable[SourceFile]) -> bool:
-    """Whether two lists of files hold the same bytes in the same order; what has no digest is never the same."""
+    """Whether two lists of files have equal sizes and digests in the same order; False if any file has no digest."""
     digests = [[(source.size, source.digest) for source in sources] for sources in (one, other)]
     return digests[0] == digests[1] and all(digest is not None for _, digest in digests[0])
 

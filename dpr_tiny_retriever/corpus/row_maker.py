@@ -53,7 +53,7 @@ class FileFields:
     keep: tuple[str, ...]
 
     def columns(self) -> list[str]:
-        """All of them, each once."""
+        """The names of all fields, without duplicates."""
         return list(dict.fromkeys(name for name in (self.id, self.title, self.text, *self.keep) if name is not None))
 
 
@@ -61,7 +61,7 @@ class RowMaker:
     """Makes the rows of one file, in their order."""
 
     def __init__(self, file: str, fields: FileFields) -> None:
-        """File is how places and ids call the file."""
+        """file is the name of the file in places and ids."""
         self._file = file
         self._fields = fields
         self._line = 0
@@ -85,7 +85,7 @@ class RowMaker:
             return BadRow(id or self._place(), f"{self._file}:{line}", str(error))
 
     def pass_over(self, line: int) -> None:
-        """Count the row of a record, which is not wanted itself."""
+        """Advance past a row without making it."""
         self._on_line = self._on_line + 1 if line == self._line else 1
         self._line = line
 

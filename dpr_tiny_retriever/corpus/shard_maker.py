@@ -1,4 +1,4 @@
-"""Drafts of shards -> their files, in this process or in those of an engine."""
+"""Encodes and writes the drafts of shards, in this process or in the workers of an engine."""
 
 from __future__ import annotations
 

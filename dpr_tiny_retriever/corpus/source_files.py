@@ -39,7 +39,7 @@ class Source:
     name: str
     format: SourceFormat
     is_stream: bool = False
-    """Whether it can be read only once, from its beginning: standard input, or a pipe."""
+    """Whether it is a stream, which can be read only once: standard input or a pipe."""
 
 
 def find_sources(inputs: Iterable[str | os.PathLike[str]], *, all_folders: bool = False) -> list[Source]:
@@ -139,7 +139,7 @@ def _ending_of_data() -> Iterator[str]:
 
 
 def _data_files(folder: Path, all_folders: bool) -> Iterator[Path]:
-    """Files of records by their names, in the order of their paths; links to folders are not followed."""
+    """Yield the data files below a folder, chosen by suffix, in path order; links to folders are not followed."""
     found = []
     for parent, folders, names in os.walk(folder):
         if not all_folders:

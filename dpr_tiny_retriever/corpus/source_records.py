@@ -1,4 +1,4 @@
-"""The records of one file of a corpus, by the reader of its format."""
+"""Reads the records of one corpus file with the reader for its format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dpr_tiny_retriever.data.tsv_records import tsv_records
 
 #: A text -> its passages, such as data.text_passages.split with a model's room and count.
 Splitter: TypeAlias = Callable[[Text], Iterable[TextPassage]]
-#: Records, and errors in the places of records that are of no use, each with its line or, in Parquet, its row.
+#: (line or Parquet row number, record), with a DataError instead of a record that cannot be parsed.
 NumberedRecords: TypeAlias = Iterator[tuple[int, "Record | DataError"]]
 
 #: The fields of passages of text files.
@@ -62,7 +62,7 @@ def file_records(
 
 
 def stream_records(source: Source, *, names: Collection[str]) -> NumberedRecords:
-    """Yield the records of standard input or a pipe, JSON or tab-separated by its content."""
+    """Yield the records of standard input or a pipe; whether it is JSON or TSV is detected from its first bytes."""
     with _opened(source) as opened:
         path = Path("standard input") if source.name == STANDARD_INPUT else source.path
         with described_errors(path, [1]):

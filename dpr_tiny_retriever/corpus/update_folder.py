@@ -12,7 +12,7 @@ from dpr_tiny_retriever.corpus.shard_folder import ShardFolder
 
 
 def update_folder(output: Path) -> Path:
-    """Where the update of a folder is made."""
+    """The folder in which an update of this folder is built."""
     return output.with_name(f".{output.name}.update")
 
 

@@ -18,7 +18,7 @@ _BUFFER = 1 << 20  # bytes, of each column
 
 
 def parquet_columns(path: Path) -> dict[str, str]:
-    """The columns of a file and their types, as Arrow calls them.
+    """Map the column names of a Parquet file to the names of their Arrow types, such as "string".
 
     Raises DataError where the file is damaged or two columns have one name, MissingExtraError without pyarrow.
     """
@@ -36,7 +36,7 @@ def is_text_type(type: str) -> bool:
 
 
 def parquet_records(path: Path, columns: Collection[str], skip: Skip) -> Iterator[tuple[int, Record | DataError]]:
-    """Yield the rows, with such of these columns as there are, and their numbers, from 1.
+    """Yield (row number, record), counted from 1, with those of the columns that the file has.
 
     In the place of a row that is not UTF-8 there is an error.
     Row groups that are wholly to be skipped are not read. Raises DataError where the file is damaged.

@@ -73,7 +73,7 @@ def read_lines(path: Path, on_error: Callable[[DataError], None] | None = None) 
 
 
 def records_or_errors(file: BinaryIO, path: Path, skip: Skip | None = None) -> Iterator[tuple[int, Record | DataError]]:
-    """Yield the objects of an open file with their lines, from 1, and an error in the place of what is no object.
+    """Yield (line number, object), lines counted from 1; a value that is not an object yields a DataError.
 
     JSON lines are passed over unread while there are some to skip; objects of an array are not. Raises DataError, at
     path, where an array's JSON breaks off or the file is damaged.
@@ -90,7 +90,7 @@ def records_or_errors(file: BinaryIO, path: Path, skip: Skip | None = None) -> I
 
 
 def lines_or_errors(file: BinaryIO, path: Path) -> Iterator[tuple[int, str | DataError]]:
-    """Yield the lines of an open file with their numbers, from 1, and an error in the place of one that is of no use.
+    """Yield (line number, line), counted from 1; a line that cannot be decoded yields its DataError.
 
     Raises DataError, at path, where the file is damaged.
     """

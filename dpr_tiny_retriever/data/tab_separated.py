@@ -37,7 +37,7 @@ def read_rows(
 
 
 def rows_or_errors(file: BinaryIO, path: Path, fields: int) -> Iterator[tuple[int, list[str] | DataError]]:
-    """Yield the rows of an open file as read_rows, each with its first line, and errors in the places of unusable rows.
+    """Yield (first line number, row) as read_rows does; a malformed row yields its DataError.
 
     Raises MisreadDataError, at path, for a quoted field in which whole rows stand or that is longer than LONGEST_LINE.
     """

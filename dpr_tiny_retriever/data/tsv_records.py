@@ -18,7 +18,7 @@ _USUAL_COLUMNS = {2: ("id", "text"), 3: ("id", "text", "title")}
 
 
 def tsv_records(file: BinaryIO, path: Path, names: Collection[str] = ()) -> Iterator[tuple[int, Record | DataError]]:
-    """Yield the rows of an open file with their lines, from 1, and an error in the place of one that is of no use.
+    """Yield (line number, record) for each row, lines counted from 1; a row that cannot be parsed yields its DataError.
 
     The first line names the columns if it begins with "id" or its like, if one of its fields is among names, or if all
     are usual names.

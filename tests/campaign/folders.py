@@ -67,7 +67,7 @@ def forms(root: Path) -> list[Path]:
 
 
 def attempt(seed: int, folder: Path) -> Counter[str]:
-    """Ten mutations of one folder, each loaded and asked for vectors."""
+    """Mutate a model folder ten times; load each mutation, and encode with those that load."""
     rng = random.Random(seed)
     counts: Counter[str] = Counter()
     _hook()

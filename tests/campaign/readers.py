@@ -83,7 +83,7 @@ def write_sound(folder: Path) -> None:
 
 
 def attempt(seed: int, folder: Path) -> Counter[str]:
-    """Fifty mutated files, each read."""
+    """Mutate and read fifty data files."""
     rng = random.Random(seed)
     write_sound(folder)
     counts: Counter[str] = Counter()
@@ -98,7 +98,7 @@ def attempt(seed: int, folder: Path) -> Counter[str]:
 
 
 def outcome(read: Reader, folder: Path, path: Path) -> str:
-    """Whether the reader reads the file or refuses it; AssertionError for any other end."""
+    """Return "read", or "refused" for an error that names the file; raise AssertionError for any other exception."""
     try:
         read(folder)
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Updates by several machines and of large folders, folders that are not to be trusted, and disks that are full."""
+"""Updates: by several machines, in bounded memory, of inconsistent folders, and on a full disk."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _NUMBERS = count()
 
 @pytest.fixture(params=["faiss", "postgres", "qdrant", "sqlite"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
-    """A function that opens a store, which is new at the first call and the same at every later one."""
+    """A function that opens the same store at every call, and creates it at the first."""
     stores: list[VectorStore] = []
     if request.param == "postgres":
         address, table = request.getfixturevalue("postgres"), f"test_{next(_NUMBERS)}"
