@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -77,20 +77,18 @@ class Drafter:
         encoder gathers into blocks, so that all of a large corpus would be in memory.
         """
         number, (part, parts) = self.first if self._next is None else self._next, self.share
-        num_known = 0
+        before, num_known = self.read, 0
         while num_known < MOST_KNOWN:
-            rows = list(islice(self.rows, self.rows_per_shard))
-            self.read += len(rows)
-            if rows:
-                if self.former is not None:
-                    self.former.meet([row.id for row in rows])
-                is_done = number in self.finished and self.is_trusted
-                if number % parts == part - 1 and not is_done:
-                    num_known += yield from self._draft(number, rows)
-            if len(rows) < self.rows_per_shard:
-                self.num_rows = number * self.rows_per_shard + len(rows)
+            rows, is_own = islice(self.rows, self.rows_per_shard), number % parts == part - 1
+            if is_own and self.former is None and number not in self.finished:
+                yield from self._fresh(number, rows)
+            else:
+                num_known += yield from self._compared(number, list(rows), is_own=is_own)
+            num_rows = self.read - before
+            if num_rows < self.rows_per_shard:
+                self.num_rows = number * self.rows_per_shard + num_rows
                 return
-            number += 1
+            before, number = self.read, number + 1
             self._next = number
 
     def expected(self, share_read: float) -> int | None:
@@ -104,12 +102,32 @@ class Drafter:
         asked = self.asked + self._waiting
         return round(asked + left * asked / self.read)
 
-    def _draft(self, number: int, rows: Sequence[CorpusRow | BadRow]) -> Generator[tuple[str, str], None, int]:
-        """Yield the texts of one shard; returns how many of its vectors are known."""
-        bad = [row for row in rows if isinstance(row, BadRow)]
-        if bad and self.strict:
-            raise ValueError(f"{bad[0].place}: {bad[0].reason}; mend it, or encode the others without strict")
-        read = _shard_rows(rows, self.keep)
+    def _fresh(self, number: int, rows: Iterator[CorpusRow | BadRow]) -> Iterator[tuple[str, str]]:
+        """Yield the texts of a shard that needs all its vectors, while its rows are read."""
+        read, bad = ShardRows(carried={name: [] for name in self.keep}), list[BadRow]()
+        for row in rows:
+            self.read += 1
+            self._add(row, read, bad)
+            if isinstance(row, CorpusRow):
+                self.asked += 1
+                yield row.title, row.text
+        if read.ids:
+            unknown = [place for place, is_bad in enumerate(read.is_bad) if not is_bad]
+            first_row = number * self.rows_per_shard
+            self.ready.append(Draft(number, first_row, read, _content(read, bad), bad, {}, unknown))
+
+    def _compared(
+        self, number: int, rows: Sequence[CorpusRow | BadRow], *, is_own: bool
+    ) -> Generator[tuple[str, str], None, int]:
+        """Yield the texts of a shard whose vectors may be known; returns how many are."""
+        self.read += len(rows)
+        if self.former is not None:
+            self.former.meet([row.id for row in rows])
+        if not rows or not is_own or (number in self.finished and self.is_trusted):
+            return 0
+        read, bad = ShardRows(carried={name: [] for name in self.keep}), list[BadRow]()
+        for row in rows:
+            self._add(row, read, bad)
         content = _content(read, bad)
         if number in self.finished and self.finished[number].content == content:
             return 0
@@ -117,8 +135,7 @@ class Drafter:
             return 0
         known = {} if self.former is None else self.former.find(read.ids, read.digests)
         unknown = [place for place, is_bad in enumerate(read.is_bad) if not is_bad and place not in known]
-        draft = Draft(number, number * self.rows_per_shard, read, content, bad, known, unknown)
-        self.ready.append(draft)  # before its texts: whoever has their vectors finds it
+        self.ready.append(Draft(number, number * self.rows_per_shard, read, content, bad, known, unknown))
         self._waiting = len(unknown)
         for place in unknown:
             self._waiting -= 1
@@ -128,17 +145,17 @@ class Drafter:
             yield row.title, row.text
         return len(known)
 
-
-def _shard_rows(rows: Iterable[CorpusRow | BadRow], keep: Sequence[str]) -> ShardRows:
-    read = ShardRows(carried={name: [] for name in keep})
-    for row in rows:
-        is_bad = isinstance(row, BadRow)
+    def _add(self, row: CorpusRow | BadRow, read: ShardRows, bad: list[BadRow]) -> None:
+        """Add a row to those of its shard; raises ValueError for a bad one where the run is strict."""
         read.ids.append(row.id)
-        read.is_bad.append(is_bad)
+        if isinstance(row, BadRow):
+            if self.strict:
+                raise ValueError(f"{row.place}: {row.reason}; mend it, or encode the others without strict")
+            bad.append(row)
+        read.is_bad.append(isinstance(row, BadRow))
         read.digests.append(bytes(DIGEST_SIZE) if isinstance(row, BadRow) else content_digest(row.title, row.text))
-        for name in keep:
+        for name in self.keep:
             read.carried[name].append(None if isinstance(row, BadRow) else row.carried.get(name))
-    return read
 
 
 def _content(rows: ShardRows, bad: Sequence[BadRow]) -> str:
