@@ -69,7 +69,14 @@ def write_rows(folder: Path, name: str, rows: ShardRows, format: ShardFormat) ->
     if format == "parquet":
         parquet, table = _parquet(), _table(rows)
         with replaced_file(folder / f"{name}.parquet") as part:
-            parquet.write_table(table, part, compression="zstd", row_group_size=_ROW_GROUP, write_statistics=False)
+            parquet.write_table(
+                table,
+                part,
+                compression="zstd",
+                use_dictionary=list(rows.carried),  # ids, vectors and digests do not repeat
+                row_group_size=_ROW_GROUP,
+                write_statistics=False,
+            )
         return [f"{name}.parquet"]
     with replaced_file(folder / f"{name}{ROWS_SUFFIX}") as part:
         part.write_bytes(_lines(rows))
