@@ -26,10 +26,21 @@ _TRACEBACK = "DPR_TINY_TRACEBACK"
 commands = typer.Typer(
     help="Tiny dense passage retrieval: search, encode, evaluate and train on a CPU.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # its tables cut names of options at 80 columns, and take "[corpus]" for markup
     pretty_exceptions_enable=False,
 )
-for command in (search, demo, mcp, encode, load, evaluate, train, mine, info):
-    commands.command()(command)
+for command, summary in (
+    (search, "Find passages in a folder of texts."),
+    (demo, "Answer questions about the Python language reference."),
+    (mcp, "Let an assistant search a folder (Model Context Protocol)."),
+    (encode, "Encode a corpus of any size into shards of vectors."),
+    (load, "Load shards of vectors into a store."),
+    (evaluate, "Measure retrieval on labelled data."),
+    (train, "Train a pair, or a query encoder alone."),
+    (mine, "Find hard negatives for questions."),
+    (info, "Show the version, the backends, the extras and the caches."),
+):
+    commands.command(short_help=summary)(command)
 
 
 def _show_version(wanted: bool) -> None:
