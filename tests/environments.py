@@ -30,6 +30,7 @@ NEEDS = {
     "tensorflow": "tensorflow",
     "training": "tensorboard",
     "transformers": "transformers",
+    "vector_stores": "chroma-haystack",
 }
 
 
@@ -43,7 +44,7 @@ class Session(NamedTuple):
 
 
 _SCALE = frozenset({"hf_datasets", "ray", "spark", "stores"})
-_MODERN = frozenset(NEEDS) - _SCALE - {"farm_haystack", "interop", "langchain_legacy", "parity"}
+_MODERN = frozenset(NEEDS) - _SCALE - {"farm_haystack", "interop", "langchain_legacy", "parity", "vector_stores"}
 _LEGACY = frozenset({"evaluation", "farm_haystack", "langchain", "langchain_legacy", "tensorflow", "training"})
 
 SESSIONS = {
@@ -54,6 +55,9 @@ SESSIONS = {
     "lowest": Session(has=_MODERN, runs=None),
     "sanitize": Session(runs=None),
     "scale": Session(has=_SCALE | {"corpus"}, runs=_SCALE),
+    "vector_stores": Session(
+        has=frozenset({"haystack", "langchain", "vector_stores"}), runs=frozenset({"vector_stores"})
+    ),
     "interop": Session(has=frozenset({"interop", "transformers"}), runs=frozenset({"interop"})),
 }
 

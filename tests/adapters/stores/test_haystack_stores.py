@@ -1,0 +1,203 @@
+"""Each document store of haystack-ai holds titled documents and ranks them as a comparison with every vector does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from haystack import Document
+from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
+from haystack.document_stores.in_memory import InMemoryDocumentStore
+from haystack.document_stores.types import DuplicatePolicy
+from haystack.utils import Secret
+from haystack_integrations.components.retrievers.chroma import ChromaEmbeddingRetriever
+from haystack_integrations.components.retrievers.faiss import FAISSEmbeddingRetriever
+from haystack_integrations.components.retrievers.pgvector import PgvectorEmbeddingRetriever
+from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
+from haystack_integrations.document_stores.chroma import ChromaDocumentStore
+from haystack_integrations.document_stores.faiss import FAISSDocumentStore
+from haystack_integrations.document_stores.pgvector import PgvectorDocumentStore
+from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
+from ranked_passages import QUESTIONS, RankedPassages
+
+from dpr_tiny_retriever import DualEncoder
+from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
+
+pytestmark = [pytest.mark.haystack, pytest.mark.vector_stores]
+
+_TABLES = count()
+
+
+class Place(NamedTuple):
+    """Where a store keeps its documents."""
+
+    folder: Path
+    postgres: str
+    table: str
+    dim: int
+
+
+class Store(NamedTuple):
+    """A store as a user makes it, what it ranks by, and what its scores are."""
+
+    open: Callable[[Place], Any]
+    retriever: type
+    ranks_by: str
+    #: The score of a document whose vector has this cosine with the question's, both of unit length.
+    score: Callable[[float], float]
+
+
+def in_memory(similarity: str) -> Callable[[Place], Any]:
+    def open(place: Place) -> Any:
+        path = place.folder / "documents.json"
+        if path.exists():
+            return InMemoryDocumentStore.load_from_disk(str(path))
+        return InMemoryDocumentStore(embedding_similarity_function=similarity)
+
+    return open
+
+
+def qdrant(similarity: str) -> Callable[[Place], Any]:
+    return lambda place: QdrantDocumentStore(
+        path=str(place.folder), embedding_dim=place.dim, similarity=similarity, progress_bar=False
+    )
+
+
+def chroma(space: Any) -> Callable[[Place], Any]:
+    return lambda place: ChromaDocumentStore(persist_path=str(place.folder), distance_function=space)
+
+
+def pgvector(function: Any) -> Callable[[Place], Any]:
+    return lambda place: PgvectorDocumentStore(
+        connection_string=Secret.from_token(place.postgres),
+        table_name=place.table,
+        embedding_dimension=place.dim,
+        vector_function=function,
+        keyword_index_name=f"{place.table}_words",
+    )
+
+
+def faiss(index: str) -> Callable[[Place], Any]:
+    return lambda place: FAISSDocumentStore(
+        index_path=str(place.folder / "index"), index_string=index, embedding_dim=place.dim
+    )
+
+
+def close(store: Any, place: Place) -> None:
+    """End the use of a store that is to be opened again; two of them are written to disk only now."""
+    if isinstance(store, InMemoryDocumentStore):
+        store.save_to_disk(str(place.folder / "documents.json"))
+    elif isinstance(store, FAISSDocumentStore):
+        store.save(str(place.folder / "index"))
+    else:
+        store.close()
+
+
+def same(cosine: float) -> float:
+    return cosine
+
+
+def squared_distance(cosine: float) -> float:
+    return 2 - 2 * cosine
+
+
+def distance(cosine: float) -> float:
+    return float(max(squared_distance(cosine), 0) ** 0.5)
+
+
+STORES = {
+    "InMemory dot_product": Store(in_memory("dot_product"), InMemoryEmbeddingRetriever, "dot", same),
+    "InMemory cosine": Store(in_memory("cosine"), InMemoryEmbeddingRetriever, "cosine", same),
+    "Qdrant dot_product": Store(qdrant("dot_product"), QdrantEmbeddingRetriever, "dot", same),
+    "Qdrant cosine": Store(qdrant("cosine"), QdrantEmbeddingRetriever, "cosine", same),
+    "Qdrant l2": Store(qdrant("l2"), QdrantEmbeddingRetriever, "l2", distance),
+    "Chroma l2": Store(chroma("l2"), ChromaEmbeddingRetriever, "l2", squared_distance),
+    "Chroma cosine": Store(chroma("cosine"), ChromaEmbeddingRetriever, "cosine", lambda cosine: 1 - cosine),
+    "Chroma ip": Store(chroma("ip"), ChromaEmbeddingRetriever, "dot", lambda cosine: 1 - cosine),
+    "pgvector cosine_similarity": Store(pgvector("cosine_similarity"), PgvectorEmbeddingRetriever, "cosine", same),
+    "pgvector inner_product": Store(pgvector("inner_product"), PgvectorEmbeddingRetriever, "dot", same),
+    "pgvector l2_distance": Store(pgvector("l2_distance"), PgvectorEmbeddingRetriever, "l2", distance),
+    "FAISS Flat": Store(
+        faiss("Flat"), FAISSEmbeddingRetriever, "l2", lambda cosine: 1 / (1 + squared_distance(cosine))
+    ),
+    "FAISS L2norm,Flat": Store(faiss("L2norm,Flat"), FAISSEmbeddingRetriever, "cosine", squared_distance),
+}
+
+
+class Embedders(NamedTuple):
+    documents: TinyDPRDocumentEmbedder
+    query: TinyDPRTextEmbedder
+
+
+@pytest.fixture(scope="module")
+def embedders(pair_directory: Path) -> dict[str, Embedders]:
+    """The bundled pair, of unit length; one that is compared by dot product; and this with one more number a vector."""
+
+    def of(model: Path | None, **options: Any) -> Embedders:
+        return Embedders(TinyDPRDocumentEmbedder(model, **options), TinyDPRTextEmbedder(model, **options))
+
+    return {"bundled": of(None), "dot": of(pair_directory)}
+
+
+def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
+    """Documents with their titles in the metadata, as every converter leaves them."""
+    return [
+        Document(id=id, content=text, meta={"title": title, "colour": colour})
+        for id, (title, text, colour) in ranked.passages.items()
+        if id in ids or not ids
+    ]
+
+
+def check_ranking(store: Any, how: Store, embedders: Embedders, ranked: RankedPassages) -> None:
+    """The store ranks as its pair does, whole and filtered, and returns documents as they were given."""
+    retriever = how.retriever(document_store=store)
+    green = {"field": "meta.colour", "operator": "==", "value": "green"}
+    for question in QUESTIONS:
+        embedding = embedders.query.run(question)["embedding"]
+        found = retriever.run(embedding, top_k=10)["documents"]
+        similarities = ranked.check(question, [document.id for document in found])
+        if embedders.documents.encoder.normalize:
+            assert [document.score for document in found] == pytest.approx(
+                [how.score(similarity) for similarity in similarities], abs=1e-3
+            )
+        for document in found:
+            title, text, colour = ranked.passages[document.id]
+            assert (document.content, document.meta["title"], document.meta["colour"]) == (text, title, colour)
+        found = retriever.run(embedding, top_k=5, filters=green)["documents"]
+        ranked.check(question, [document.id for document in found], 5, "green")
+
+
+CASES = [
+    (name, pair)
+    for name, store in STORES.items()
+    for pair in ("bundled", "dot")
+    if pair != "dot" or store.ranks_by == "dot"
+]
+
+
+@pytest.mark.parametrize(("name", "pair"), CASES, ids=[f"{name}, {pair}" for name, pair in CASES])
+def test_titled_documents_are_stored_reopened_filtered_updated_and_deleted(
+    name: str, pair: str, embedders: dict[str, Embedders], pair_directory: Path, tmp_path: Path, postgres: str
+) -> None:
+    how, embed = STORES[name], embedders[pair]
+    ranked = RankedPassages(DualEncoder.from_pretrained(pair_directory if pair != "bundled" else None))
+    place = Place(tmp_path, postgres, f"documents_{next(_TABLES)}", embed.documents.embedding_dim)
+    store = how.open(place)
+    store.write_documents(embed.documents.run(documents_of(ranked))["documents"])
+    check_ranking(store, how, embed, ranked)
+    close(store, place)
+
+    store = how.open(place)
+    assert store.count_documents() == len(ranked.passages)
+    changed, *gone = ranked.ids(8, 3, 11, 23)
+    ranked.retitle(changed, "Another Title")
+    embedded = embed.documents.run(documents_of(ranked, changed))["documents"]
+    store.write_documents(embedded, policy=DuplicatePolicy.OVERWRITE)
+    store.delete_documents(gone)
+    ranked.remove(gone)
+    assert store.count_documents() == len(ranked.passages)
+    check_ranking(store, how, embed, ranked)
+    close(store, place)

@@ -1,0 +1,79 @@
+"""Titled passages, and how a comparison with every vector ranks them: what a store has to give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pydoc_data.topics import topics
+from typing import NamedTuple
+from uuid import UUID
+
+import pytest
+
+from dpr_tiny_retriever import DualEncoder
+from dpr_tiny_retriever.types import Vectors
+
+COLOURS = ("red", "green", "blue")
+QUESTIONS = ["When is an assertion evaluated?", "assignment to an attribute of an instance", "who calls the finalizer"]
+
+
+class TitledPassage(NamedTuple):
+    title: str
+    text: str
+    colour: str
+
+
+def titled_passages(count: int = 40) -> dict[str, TitledPassage]:
+    """Paragraphs of Python's language reference by id, under their topics; every seventh has no title."""
+    texts = {
+        " ".join(paragraph.split()): topic.title()
+        for topic, text in topics.items()
+        for paragraph in text.split("\n\n")
+        if 15 <= len(paragraph.split()) <= 60
+    }
+    # Qdrant and PostgreSQL take UUIDs for ids.
+    return {
+        str(UUID(int=number)): TitledPassage("" if number % 7 == 0 else title, text, COLOURS[number % 3])
+        for number, (text, title) in enumerate(list(texts.items())[:count])
+    }
+
+
+class RankedPassages:
+    """Passages that a store should hold, and their similarities as the pair itself has them."""
+
+    def __init__(self, pair: DualEncoder, passages: dict[str, TitledPassage] | None = None) -> None:
+        self.pair = pair
+        self.passages = dict(titled_passages() if passages is None else passages)
+        self._queries = dict(zip(QUESTIONS, pair.encode_queries(QUESTIONS), strict=True))
+        self._vectors = dict(zip(self.passages, self._encoded(self.passages), strict=True))
+
+    def check(self, question: str, found: Sequence[str], k: int = 10, colour: str | None = None) -> list[float]:
+        """Fail unless these are the ids of the k best; returns their dot products. Equal ones may change places."""
+        query = self._queries[question]
+        products = {id: float(vector @ query) for id, vector in self._vectors.items()}
+        let_through = [id for id, passage in self.passages.items() if colour in (None, passage.colour)]
+        best = sorted((products[id] for id in let_through), reverse=True)[:k]
+        assert set(found) <= set(let_through)
+        assert len(set(found)) == len(found) == len(best)
+        ranked = [products[id] for id in found]
+        assert ranked == pytest.approx(best, abs=1e-4 * max(1.0, abs(best[0])))
+        return ranked
+
+    def ids(self, *numbers: int) -> list[str]:
+        """The ids of the passages that were the first, second, ..., counted from 0."""
+        return [str(UUID(int=number)) for number in numbers]
+
+    def id_of(self, text: str) -> str:
+        """The id of the passage with this text, for stores that return none."""
+        [id] = [id for id, passage in self.passages.items() if passage.text == text]
+        return id
+
+    def retitle(self, id: str, title: str) -> None:
+        self.passages[id] = self.passages[id]._replace(title=title)
+        [self._vectors[id]] = self._encoded([id])
+
+    def remove(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            del self.passages[id], self._vectors[id]
+
+    def _encoded(self, ids: Iterable[str]) -> Vectors:
+        return self.pair.encode_passages([(self.passages[id].title, self.passages[id].text) for id in ids])
