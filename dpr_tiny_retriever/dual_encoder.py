@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
-from dpr_tiny_retriever.checkpoints.hub import absolute_model
+from dpr_tiny_retriever.checkpoints.checkpoint import write_checkpoint
+from dpr_tiny_retriever.checkpoints.hub import absolute_model, model_name, passage_side_of
 from dpr_tiny_retriever.checkpoints.modules import ROUTER_FILE
 from dpr_tiny_retriever.checkpoints.router_writer import write_router
 from dpr_tiny_retriever.encoder import Encoder, load_encoders
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without
+from dpr_tiny_retriever.model_stamp import ModelStamp, check_fingerprint, digest, model_fingerprint
 from dpr_tiny_retriever.passage import PassageLike, as_queries
 from dpr_tiny_retriever.types import Model, Side, Similarity, Vectors
 
@@ -33,12 +36,18 @@ class DualEncoder:
             ("vectors of dimension", query_encoder.embedding_dim, passage_encoder.embedding_dim),
             ("similarity", query_encoder.similarity, passage_encoder.similarity),
             ("normalize", query_encoder.normalize, passage_encoder.normalize),
+            ("exact_dot", query_encoder.exact_dot, passage_encoder.exact_dot),
         ):
             if query != passage:
                 raise ValueError(
                     f"the two models are no pair: the query model has {what} {query}, the passage model {passage}; "
                     "expected two models that were trained together"
                 )
+        if passage_encoder.exact_dot and (query_encoder.side, passage_encoder.side) != ("query", "passage"):
+            raise ValueError(
+                f"found the sides {query_encoder.side!r} and {passage_encoder.side!r}, whose vectors with exact_dot "
+                "cannot be compared; expected an encoder of the side 'query', and one of 'passage'"
+            )
         self.query_encoder = query_encoder
         self.passage_encoder = passage_encoder
         self._reload: partial[DualEncoder] | None = None  # loads the same pair again
@@ -74,13 +83,15 @@ class DualEncoder:
             complete,
         )
         pair = cls(encoders["query"], encoders["passage"])
+        if complete["fingerprint"] is not None:
+            check_fingerprint(pair.fingerprint(), complete["fingerprint"], model_name(passage_model or model))
         again = {
             "model": absolute_model(model),
             "query_model": absolute_model(query_model),
             "passage_model": absolute_model(passage_model),
             "max_query_length": max_query_length,
             "max_passage_length": max_passage_length,
-            **without_token(complete),
+            **without(complete, "token"),
         }
         pair._reload = partial(DualEncoder.from_pretrained, **again)
         return pair
@@ -99,6 +110,28 @@ class DualEncoder:
     def normalize(self) -> bool:
         """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
         return self.query_encoder.normalize
+
+    @property
+    def exact_dot_bound(self) -> float | None:
+        """The length of all vectors of passages, with which scores are turned back; None without exact_dot."""
+        return self.passage_encoder.exact_dot_bound
+
+    @cached_property
+    def stamp(self) -> ModelStamp:
+        """What stands beside the vectors of passages that this pair makes.
+
+        Raises ModelMismatchError where the model for queries is known as the passage side of another pair.
+        """
+        again: dict[str, Any] = {} if self._reload is None else self._reload.keywords
+        if again:
+            passage_side_of(again["query_model"] or again["model"])
+        name = model_name(again["passage_model"] or again["model"]) if again else self.passage_encoder.stamp.model
+        stamp = ModelStamp.of(self.passage_encoder, name)
+        return replace(stamp, query_fingerprint=model_fingerprint(self.query_encoder))
+
+    def fingerprint(self) -> str:
+        """A digest of all that decides the vectors of both sides; see Encoder.fingerprint."""
+        return digest((self.query_encoder.fingerprint(), self.passage_encoder.fingerprint()), "", ())
 
     @property
     def backend(self) -> str:
@@ -158,7 +191,7 @@ class DualEncoder:
                 ("passage_encoder", self.passage_encoder),
             ):
                 (folder / name).mkdir()
-                encoder.write_into(folder / name)
+                write_checkpoint(folder / name, encoder.checkpoint())
 
     def __repr__(self) -> str:
         made_of = "arrays"
@@ -166,7 +199,8 @@ class DualEncoder:
             named = self._reload.keywords["query_model"] is not None
             form = "query_model={query_model!r}, passage_model={passage_model!r}" if named else "{model!r}"
             made_of = form.format(**self._reload.keywords)
-        facts = f"embedding_dim={self.embedding_dim}, similarity={self.similarity!r}, backend={self.backend!r}"
+        exact = ", exact_dot=True" if self.passage_encoder.exact_dot else ""
+        facts = f"embedding_dim={self.embedding_dim}{exact}, similarity={self.similarity!r}, backend={self.backend!r}"
         return f"DualEncoder({made_of}, {facts})"
 
     def __reduce__(self) -> tuple[Callable[..., DualEncoder], tuple[Any, ...]]:

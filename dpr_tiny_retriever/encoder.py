@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from numbers import Integral
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,21 @@ import numpy as np
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.checkpoint import Checkpoint, read_checkpoints, write_checkpoint
-from dpr_tiny_retriever.checkpoints.hub import absolute_model, resolve
+from dpr_tiny_retriever.checkpoints.hub import absolute_model, model_name, passage_side_of, resolve
 from dpr_tiny_retriever.errors import CheckpointError
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
+from dpr_tiny_retriever.exact_dot import exact_dot_bound, refuse_needless, with_exact_dot
+from dpr_tiny_retriever.load_options import (
+    LoadOptions,
+    check_batch_size,
+    checked_length,
+    complete_options,
+    spell_out_options,
+    without,
+)
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.model.runner import Runner
 from dpr_tiny_retriever.model.tree import tree_leaves
+from dpr_tiny_retriever.model_stamp import ModelStamp, check_fingerprint, digest, model_fingerprint
 from dpr_tiny_retriever.passage import PassageLike, as_passages, iterated_passages
 from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
@@ -35,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 #: Above this many texts a progress bar is shown, unless the caller says otherwise.
 _MAX_TEXTS_WITHOUT_BAR = 1000
-#: Raised whenever the same model and settings come to give other vectors, so that caches of vectors are made anew.
-_FINGERPRINT_FORMAT = 1
 
 
 class Encoder:
@@ -54,11 +60,16 @@ class Encoder:
         max_length: int,
         similarity: Similarity = "dot",
         runner: Runner | None = None,
+        side: Side | None = None,
+        exact_dot: bool = False,
     ) -> None:
         """Make an encoder of float32 arrays; max_length is in tokens, special tokens included.
 
-        runner runs these weights, by a backend of your choice; None is Runner(config, weights).
+        runner runs these weights, by a backend of your choice; None is Runner(config, weights). side None is a model
+        for both sides. exact_dot is as in LoadOptions, and needs a side; it raises ValueError where it is needless.
         """
+        if exact_dot:
+            refuse_needless(config.normalize, similarity, side)
         if tokenizer.vocab_size > config.vocab_size:
             raise CheckpointError(
                 f"the tokenizer has {tokenizer.vocab_size} tokens, the word embeddings have {config.vocab_size} rows; "
@@ -67,8 +78,10 @@ class Encoder:
         self.config = config
         self.weights = weights
         self.tokenizer = tokenizer
-        self.max_length = _checked_length(max_length, config)
+        self.max_length = checked_length(max_length, config.max_position_embeddings)
         self.similarity: Similarity = similarity
+        self.side: Side | None = side
+        self.exact_dot = exact_dot
         self._runner = runner or Runner(config, weights)
         self._reload: partial[Encoder] | None = None  # loads the same encoder again
         self._num_truncated = 0
@@ -87,12 +100,36 @@ class Encoder:
         MissingExtraError where a named backend cannot run it.
         """
         complete = complete_options(options, own=("model", "side", "max_length"))
-        return load_encoders({side: model}, {side: max_length}, complete)[side]
+        encoder = load_encoders({side: model}, {side: max_length}, complete)[side]
+        if complete["fingerprint"] is not None:
+            check_fingerprint(encoder.fingerprint(), complete["fingerprint"], model_name(model))
+        return encoder
 
     @property
     def embedding_dim(self) -> int:
-        """The width of the vectors."""
-        return self.config.embedding_dim
+        """The width of the vectors, the additional number of exact_dot included."""
+        return self.config.embedding_dim + self.exact_dot
+
+    @cached_property
+    def exact_dot_bound(self) -> float | None:
+        """The length of all vectors of passages with exact_dot; None without it, and on the side of queries."""
+        return exact_dot_bound(self.config, self.weights) if self.exact_dot and self.side == "passage" else None
+
+    @cached_property
+    def stamp(self) -> ModelStamp:
+        """What stands beside the vectors of passages that this encoder's queries are compared with, or that it makes.
+
+        The side of queries loads that of passages for it, once, where names tell it; the length is then any. Raises
+        ModelMismatchError where the model for queries is known as the passage side of a pair.
+        """
+        again: dict[str, Any] = {} if self._reload is None else self._reload.keywords
+        name = model_name(again["model"]) if again else "arrays"
+        if self.side != "query" or not again:
+            return ModelStamp.of(self, name)
+        other = {"model": passage_side_of(again["model"]), "side": "passage", "max_length": None}
+        running = {"backend": "numpy", "device": None, "precision": "float32"}  # it runs nothing
+        stamp = ModelStamp.of(Encoder.from_pretrained(**{**again, **other, **running}), name)
+        return replace(stamp, max_length=None, query_fingerprint=model_fingerprint(self))
 
     @property
     def normalize(self) -> bool:
@@ -126,10 +163,10 @@ class Encoder:
         is_long = show_progress is not None or len(pairs) > _MAX_TEXTS_WITHOUT_BAR
         shown = is_long and is_bar_shown(show_progress)
         if len(pairs) <= BLOCK and not shown:  # without what a stream needs, which costs as much as a question
-            _check_batch_size(batch_size)
+            check_batch_size(batch_size)
             tokens = self.tokenizer.tokenize(pairs, self.max_length)
             self._count_truncated(tokens)
-            return self._runner.forward(tokens, batch_size=batch_size)
+            return self._completed(self._runner.forward(tokens, batch_size=batch_size))
         vectors = np.empty((len(pairs), self.embedding_dim), np.float32)
         filled = 0
         for block in self._blocks(iter(pairs), batch_size, shown, len(pairs)):
@@ -163,30 +200,27 @@ class Encoder:
     def with_max_length(self, max_length: int) -> Encoder:
         """The same model cut at another length; weights and backend are shared."""
         parts = (self.config, self.weights, self.tokenizer)
-        twin = Encoder(*parts, max_length=max_length, similarity=self.similarity, runner=self._runner)
+        twin = Encoder(*parts, max_length=max_length, **self._own)
         twin._reload = self._reload and partial(self._reload, max_length=max_length)
         return twin
 
-    def fingerprint(self) -> str:
-        """A digest of all that decides the vectors to 1e-5: weights, configuration, tokenizer, length, precision."""
+    def fingerprint(self, *, model_only: bool = False) -> str:
+        """A digest of all that decides the vectors to 1e-5: weights, configuration, tokenizer, length, precision.
+
+        With exact_dot also of that, and of the side. model_only leaves out what does not keep vectors from being
+        compared: length, precision and exact_dot.
+        """
         tokenizer = self.tokenizer
-        digest = hashlib.blake2b(digest_size=16)
-        stated = (self.config, self.max_length, tokenizer.text_segment, tokenizer.prompt, self._runner.precision)
-        digest.update(repr((_FINGERPRINT_FORMAT, *stated)).encode())
-        digest.update(tokenizer.tokenizer.to_str().encode())
-        for array in tree_leaves(self.weights):
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        stated: tuple[object, ...] = (self.config, tokenizer.text_segment, tokenizer.prompt)
+        if not model_only:
+            exact = ("exact_dot", self.side) if self.exact_dot else ()
+            stated = (self.config, self.max_length, *stated[1:], self._runner.precision, *exact)
+        return digest(stated, tokenizer.tokenizer.to_str(), tree_leaves(self.weights))
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Write this side as a folder that transformers and sentence-transformers load too, whole or not at all."""
         with replaced_folder(Path(directory)) as folder:
-            self.write_into(folder)
-
-    def write_into(self, folder: Path) -> None:
-        """Write this side's files into an existing folder."""
-        write_checkpoint(folder, self.checkpoint())
+            write_checkpoint(folder, self.checkpoint())
 
     def checkpoint(self) -> Checkpoint:
         """What a model folder holds of this side."""
@@ -196,21 +230,31 @@ class Encoder:
         made_of = "arrays"
         if self._reload is not None:
             made_of = "{model!r}, side={side!r}".format(**self._reload.keywords)
-        return f"Encoder({made_of}, embedding_dim={self.embedding_dim}, backend={self.backend!r})"
+        exact = ", exact_dot=True" if self.exact_dot else ""
+        return f"Encoder({made_of}, embedding_dim={self.embedding_dim}{exact}, backend={self.backend!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
         if self._reload is not None:
             return self._reload, ()
-        made = partial(Encoder, max_length=self.max_length, similarity=self.similarity, runner=self._runner)
+        made = partial(Encoder, max_length=self.max_length, **self._own)
         return made, (self.config, self.weights, self.tokenizer)
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        """What copies share, beside configuration, weights and tokenizer."""
+        return {"similarity": self.similarity, "side": self.side, "exact_dot": self.exact_dot, "runner": self._runner}
+
+    def _completed(self, vectors: Vectors) -> Vectors:
+        return with_exact_dot(vectors, self.exact_dot_bound) if self.exact_dot else vectors
 
     def _blocks(
         self, pairs: Iterator[tuple[str, str]], batch_size: int | None, shown: bool, total: int | None
     ) -> Iterator[Vectors]:
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         with progress_bar(total=total, unit=" texts", show_progress=shown) as progress:
             chunks = self._tokenized(pairs)
-            yield from self._runner.forward_chunks(chunks, batch_size=batch_size, done=progress.update)
+            blocks = self._runner.forward_chunks(chunks, batch_size=batch_size, done=progress.update)
+            yield from map(self._completed, blocks)
 
     def _tokenized(self, pairs: Iterator[tuple[str, str]]) -> Iterator[Tokens]:
         for block in text_blocks(pairs):
@@ -230,30 +274,16 @@ def load_encoders(
     models: Mapping[Side, Model], max_lengths: Mapping[Side, int | None], options: LoadOptions
 ) -> dict[Side, Encoder]:
     """Load the sides asked for; sides of the same weights share them and what runs them. The options are complete."""
-    sources = {
-        side: resolve(
-            model,
-            side,
-            revision=options["revision"],
-            token=options["token"],
-            local_files_only=options["local_files_only"],
-        )
-        for side, model in models.items()
-    }
+    access: dict[str, Any] = without(options, *(options.keys() - {"revision", "token", "local_files_only"}))
+    sources = {side: resolve(model, side, **access) for side, model in models.items()}
     checkpoints = read_checkpoints(sources, pooling=options["pooling"], normalize=options["normalize"])
+    running: dict[str, Any] = without(options, *(options.keys() - {"backend", "threads", "device", "precision"}))
     runners: dict[int, Runner] = {}
     encoders: dict[Side, Encoder] = {}
     for side, checkpoint in checkpoints.items():
         config, weights, max_length = checkpoint.config, checkpoint.weights, max_lengths[side]
         if id(weights) not in runners:
-            runners[id(weights)] = Runner(
-                config,
-                weights,
-                backend=options["backend"],
-                threads=options["threads"],
-                device=options["device"],
-                precision=options["precision"],
-            )
+            runners[id(weights)] = Runner(config, weights, **running)
         encoders[side] = encoder = Encoder(
             config,
             weights,
@@ -261,35 +291,10 @@ def load_encoders(
             max_length=checkpoint.max_length if max_length is None else max_length,
             similarity=checkpoint.similarity,
             runner=runners[id(weights)],
+            side=side,
+            exact_dot=options["exact_dot"],
         )
-        again = {
-            "model": absolute_model(models[side]),
-            "side": side,
-            "max_length": max_length,
-            **without_token(options),
-        }
+        again: dict[str, Any] = {"model": absolute_model(models[side]), "side": side, "max_length": max_length}
+        again.update(without(options, "token", "fingerprint"))
         encoder._reload = partial(Encoder.from_pretrained, **again)
     return encoders
-
-
-def _check_batch_size(batch_size: int | None) -> None:
-    if batch_size is not None and not _is_whole(batch_size):
-        raise TypeError(f"batch_size is {batch_size!r}; expected a whole number or None")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1, or None for as many as are fast")
-
-
-def _checked_length(max_length: int, config: BertConfig) -> int:
-    if not _is_whole(max_length):
-        raise TypeError(f"the maximum length is {max_length!r}; expected a whole number of tokens")
-    if not 3 <= max_length <= config.max_position_embeddings:
-        raise ValueError(
-            f"the maximum length is {max_length}; expected 3 to {config.max_position_embeddings} tokens, "
-            "the model's max_position_embeddings"
-        )
-    return int(max_length)
-
-
-def _is_whole(number: object) -> bool:
-    """Whether this is a whole number, numpy's own included; True and False are none."""
-    return isinstance(number, Integral) and not isinstance(number, bool)

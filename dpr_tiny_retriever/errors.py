@@ -9,6 +9,10 @@ class CheckpointError(ValueError):
     """A model folder was found, but what it holds cannot be used; the message lists what is wrong."""
 
 
+class ModelMismatchError(ValueError):
+    """Vectors were made by another model than the one that asks, or a name gave another model than was expected."""
+
+
 class MissingExtraError(ImportError):
     """A framework that an adapter needs is not installed; the message names the extra to install."""
 

@@ -34,10 +34,10 @@ FLOORS = [
     {"retrieval"},
     {"data", "dual_encoder"},
     {"encoder"},
-    {"checkpoints"},
+    {"checkpoints", "exact_dot"},
     {"model"},
     {"text"},
-    {"load_options"},
+    {"load_options", "model_stamp"},
     {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress", "threads", "visible_text"},
     {"types", "errors", "temporary_names", "_version"},
 ]

@@ -7,13 +7,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpr_tiny_retriever._version import __version__
 from dpr_tiny_retriever.checkpoints.modules import MODULES_FILE
 from dpr_tiny_retriever.checkpoints.presets import PRESETS, Preset, preset_of
-from dpr_tiny_retriever.errors import ModelNotFoundError
+from dpr_tiny_retriever.errors import ModelMismatchError, ModelNotFoundError
 from dpr_tiny_retriever.types import Model, Pooling, Side
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
+#: The folders of a pair.
+_SIDES: dict[Side, str] = {"query": "query_encoder", "passage": "passage_encoder"}
 
+#: The bundled pair of this release, by the name that stays true when a later release bundles another.
+BUNDLED_NAME = "bundled@" + ".".join(__version__.split(".")[:2])
+_BUNDLED_NAMES = re.compile(r"bundled(@(?P<release>\d+\.\d+))?")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -48,7 +54,7 @@ def resolve(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Source:
-    """Find one side of a model: None is the bundled pair, then a preset's name, a folder, a hub id.
+    """Find one side of a model: None, "bundled" and BUNDLED_NAME are the bundled pair; then presets, folders, hub ids.
 
     A folder or repository that holds query_encoder/ and passage_encoder/ gives the folder of that side; any other is
     one model for both. A revision is for presets and hub ids only: others raise ValueError. A token is sent to the hub
@@ -58,7 +64,7 @@ def resolve(
     if side not in ("query", "passage"):
         raise ValueError(f"side is {side!r}; expected 'query' or 'passage'")
     token = clean_token(token)
-    if model is None:
+    if is_bundled(model):
         _refuse_revision(revision, "the bundled pair")
         return Source(_side_folder(_bundled(), side))
     if not isinstance(model, (str, os.PathLike)):
@@ -76,6 +82,56 @@ def resolve(
             f"or one of the presets {', '.join(PRESETS)}"
         )
     return _from_hub(model, side, preset_of(model), revision, token, local_files_only)
+
+
+def is_bundled(model: Model) -> bool:
+    """Whether a name is that of the bundled pair of this release; raises ModelNotFoundError for another release's."""
+    named = None if model is None else _BUNDLED_NAMES.fullmatch(str(model))
+    if named is None or named["release"] is None or model == BUNDLED_NAME:
+        return model is None or named is not None
+    raise ModelNotFoundError(
+        f"{model} is the bundled pair of release {named['release']}; this is {__version__}, which has {BUNDLED_NAME}. "
+        f'Ways out: pip install "dpr-tiny-retriever=={named["release"]}.*"; or load {BUNDLED_NAME} (model=None), and '
+        "index the documents again with it"
+    )
+
+
+def model_name(model: Model) -> str:
+    """What a model is called in what is stored: of a folder its own name alone, which another machine knows too."""
+    if is_bundled(model):
+        return BUNDLED_NAME
+    folder = None if model in PRESETS else local_folder(str(model))
+    if folder is None:
+        return str(model)
+    folder = folder.absolute()
+    return f"{folder.parent.name}/{folder.name}" if folder.name in _SIDES.values() else folder.name
+
+
+def passage_side_of(model: Model) -> Model:
+    """What has the passage side that belongs to a model for questions, as far as names tell: the pair of a known side.
+
+    Raises ModelMismatchError where the model itself is known as the passage side of a pair.
+    """
+    if is_bundled(model) or model in PRESETS:
+        return model
+    folder = local_folder(str(model))
+    pair: Model = None
+    names: dict[Side, Model]
+    if folder is not None:
+        folder = folder.absolute()
+        if all((folder.parent / name).is_dir() for name in _SIDES.values()):
+            pair, names = folder.parent, {side: folder.parent / name for side, name in _SIDES.items()}
+            model = folder
+    elif preset := preset_of(str(model)):
+        pair, names = preset.name, {side: preset.model(side) for side in _SIDES}
+    if pair is None:
+        return model
+    if model == names["passage"]:
+        raise ModelMismatchError(
+            f"the model for questions is {model}, the passage side of a pair; expected the pair {pair} or its side for "
+            f"questions, {names['query']}"
+        )
+    return pair if model == names["query"] else model
 
 
 def local_folder(model: str | os.PathLike[str]) -> Path | None:
@@ -96,7 +152,7 @@ def absolute_model(model: Model) -> str | None:
     """A folder by a path that still names it from another working directory; anything else as it is."""
     if model is None:
         return None
-    folder = local_folder(model)
+    folder = None if model in PRESETS or is_bundled(model) else local_folder(model)
     return str(model) if folder is None else str(folder.absolute())
 
 
@@ -141,7 +197,7 @@ def _refuse_revision(revision: str | None, what: str) -> None:
 
 
 def _side_folder(directory: Path, side: Side) -> Path:
-    folder = directory / f"{side}_encoder"
+    folder = directory / _SIDES[side]
     if folder.is_dir():
         return folder
     if any((directory / name).is_file() for name in ("config.json", MODULES_FILE)):

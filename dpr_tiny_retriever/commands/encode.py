@@ -38,6 +38,7 @@ def encode(
     shard: options.Share = "1/1",
     strict: options.Strict = False,
     max_passage_length: options.MaxPassageLength = None,
+    exact_dot: options.ExactDot = False,
     batch_size: options.BatchSize = None,
     all_folders: AllFolders = False,
     backend: Backend = "auto",
@@ -51,6 +52,7 @@ def encode(
         return
     if not inputs or output is None:
         raise ValueError("found no inputs or no --output; expected: dpr-tiny encode INPUT... --output FOLDER")
+    from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
     from dpr_tiny_retriever.corpus.encoding import encode_corpus
     from dpr_tiny_retriever.corpus.row_maker import Fields
     from dpr_tiny_retriever.corpus.shard_options import ShardOptions
@@ -60,7 +62,7 @@ def encode(
     threads = threads or (1 if engine == "ray" else None)  # of each worker
     spread = _spread(engine, workers, threads)
     encoder = Encoder.from_pretrained(
-        model, side="passage", max_length=max_passage_length, backend=backend, threads=threads
+        model, side="passage", max_length=max_passage_length, exact_dot=exact_dot, backend=backend, threads=threads
     )
     fields = Fields(id, title, text)
     sources = _sources(inputs, fields, shards.keep, encoder, all_folders=all_folders)
@@ -73,7 +75,7 @@ def encode(
             output,
             encoder,
             shards,
-            model=model or "bundled",
+            model=model or BUNDLED_NAME,
             fields=named,
             batch_size=batch_size,
             progress=report.count,

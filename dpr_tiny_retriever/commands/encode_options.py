@@ -36,6 +36,9 @@ Share: TypeAlias = Annotated[
 ]
 Strict: TypeAlias = Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be used.")]
 MaxPassageLength: TypeAlias = Annotated[int | None, typer.Option(help="Tokens of a passage (what the model says).")]
+ExactDot: TypeAlias = Annotated[
+    bool, typer.Option("--exact-dot", help="One more number a vector: cosine and L2 then rank as the dot product does.")
+]
 BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="The most texts of a batch (as many as are fast).")]
 EngineName: TypeAlias = Annotated[
     Literal["local", "ray"], typer.Option(help="Where shards are made: here, or by the workers of a Ray cluster.")

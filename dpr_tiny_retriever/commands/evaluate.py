@@ -113,7 +113,7 @@ def _load(name: str, lengths: tuple[int | None, int | None], options: LoadOption
 
     first, comma, second = name.partition(",")
     return DualEncoder.from_pretrained(
-        None if comma or name == _BUNDLED else name,
+        None if comma else name,
         query_model=first if comma else None,
         passage_model=second if comma else None,
         max_query_length=lengths[0],

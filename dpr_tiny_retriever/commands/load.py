@@ -114,6 +114,8 @@ def _without_ivf(kind: IndexKind | None, store: str) -> Literal["exact", "hnsw"]
 def _encoded_questions(shards: ShardFolder, path: Path, model: str | None) -> Vectors:
     """The vectors of the questions of a file; raises ValueError where their model is not the corpus's."""
     from dpr_tiny_retriever import DualEncoder
+    from dpr_tiny_retriever.corpus.stores.loading import described
+    from dpr_tiny_retriever.model_stamp import another_model
 
     lines = path.read_text(encoding="utf-8").splitlines()
     questions = [line for line in lines if line.strip()]
@@ -121,10 +123,7 @@ def _encoded_questions(shards: ShardFolder, path: Path, model: str | None) -> Ve
         raise ValueError(f"{path} holds no questions; expected one a line")
     job = shards.manifest.job
     name = model or job.model
-    pair = DualEncoder.from_pretrained(None if name == "bundled" else name)
-    if pair.passage_encoder.fingerprint() != job.fingerprint:
-        raise ValueError(
-            f"the questions' model is {name!r}, which did not encode the corpus; expected {job.model!r} "
-            f"({job.fingerprint[:8]}): name that by --model"
-        )
+    pair = DualEncoder.from_pretrained(name, max_passage_length=job.max_length, exact_dot=job.exact_dot)
+    if other := another_model(described(job), model=name, fingerprint=pair.passage_encoder.fingerprint()):
+        raise ValueError(f"{shards.path} holds {other[0]}; {other[1]}: name the model of the corpus by --model")
     return pair.encode_queries(questions, show_progress=False)

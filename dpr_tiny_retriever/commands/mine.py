@@ -50,8 +50,7 @@ def mine(
     if model is None:
         mined = mine_bm25(examples, passages, mining)
     else:
-        name = None if model == "bundled" else model
-        pair = DualEncoder.from_pretrained(name, backend=backend, threads=threads)
+        pair = DualEncoder.from_pretrained(model, backend=backend, threads=threads)
         mined = mine_dense(examples, passages, pair, mining)
     written = write_examples(output, mined)
     say(f"{output}: {written} questions, {skipped.count} records skipped")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dpr_tiny_retriever.checkpoints.hub import absolute_model
 from dpr_tiny_retriever.encoder import Encoder
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without_token
+from dpr_tiny_retriever.exact_dot import refuse_rounded
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without
 from dpr_tiny_retriever.passage import refuse_surrogates
 from dpr_tiny_retriever.types import Model
 
@@ -63,6 +64,7 @@ class BatchEncoder:
                 raise TypeError(f"{name} is {column!r}; expected the name of a column")
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype is {dtype!r}; expected 'float32' or 'float16'")
+        refuse_rounded(complete["exact_dot"], dtype)
         self.id_column = id_column
         self.title_column = title_column
         self.text_column = text_column
@@ -70,7 +72,7 @@ class BatchEncoder:
         self._load_options = (
             ("model", absolute_model(model)),
             ("max_length", max_length),
-            *without_token(complete).items(),
+            *without(complete, "token").items(),
         )
 
     @property

@@ -36,6 +36,7 @@ from dpr_tiny_retriever.corpus.shards import int8_scale
 from dpr_tiny_retriever.corpus.sources import SourceFile, Sources
 from dpr_tiny_retriever.corpus.update_folder import link_shard, lookup_file, take_place, update_folder
 from dpr_tiny_retriever.encoder import Encoder
+from dpr_tiny_retriever.exact_dot import refuse_rounded
 from dpr_tiny_retriever.types import Vectors
 
 #: Rows at the beginning of the inputs that decide the scale of int8.
@@ -253,6 +254,7 @@ class _Run:
 def _job(
     encoder: Encoder, options: ShardOptions, model: str, fields: dict[str, str | None], scale: float | None
 ) -> Job:
+    refuse_rounded(encoder.exact_dot, options.dtype)
     return Job(
         fingerprint=encoder.fingerprint(),
         model=model,
@@ -260,6 +262,7 @@ def _job(
         prompt=encoder.tokenizer.prompt,
         embedding_dim=encoder.embedding_dim,
         similarity=encoder.similarity,
+        exact_dot=encoder.exact_dot,
         dtype=options.dtype,
         format=options.format,
         rows_per_shard=options.rows_per_shard,

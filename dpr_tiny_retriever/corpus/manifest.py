@@ -40,6 +40,7 @@ class Job:
     rows_per_shard: int
     fields: Mapping[str, str | None]
     keep: Sequence[str]
+    exact_dot: bool = False
     scale: float | None = None
     """int8 alone: a stored number times this is the vector's."""
 

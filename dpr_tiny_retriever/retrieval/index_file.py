@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.errors import UnusableIndexError
+from dpr_tiny_retriever.model_stamp import another_model
 from dpr_tiny_retriever.passage import refuse_surrogates
 from dpr_tiny_retriever.retrieval.bm25_postings import POSTINGS_TABLES, Postings
 from dpr_tiny_retriever.retrieval.fusion import RankedList
@@ -195,13 +196,10 @@ class IndexFile(SqliteFile):
         self.connection.executemany("INSERT INTO sources VALUES (?, ?)", stamps.items())
 
     def _check_model(self, model: str, fingerprint: str) -> None:
-        info = self.info()
-        if info["fingerprint"] != fingerprint:
-            raise UnusableIndexError(
-                f"{self.path} holds vectors of the model {info['model']!r} ({info['fingerprint'][:8]})",
-                f"expected those of {model!r} ({fingerprint[:8]}): open it with the model that made it, or name "
-                "another file",
-            )
+        if other := another_model(self.info(), model=model, fingerprint=fingerprint):
+            found, expected = other
+            remedy = "open it with the model that made it, or name another file"
+            raise UnusableIndexError(f"{self.path} holds {found}", f"{expected}: {remedy}")
 
     def _read_block(self, block: int) -> tuple[NDArray[np.int64], Array]:
         query = "SELECT numbers, vectors FROM vectors WHERE block = ?"

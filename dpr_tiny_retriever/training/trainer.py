@@ -44,7 +44,7 @@ def train(
     settings, options = settings or Settings(), options or RunOptions()
     losses = choose_losses(settings, distillation)
     read = read_data(data, start.query_encoder.tokenizer, settings)
-    teacher = distillation.teacher(read.examples, start.embedding_dim) if distillation else None
+    teacher = distillation.teacher(read.examples, start.query_encoder.config.embedding_dim) if distillation else None
     checkpoints = options.checkpoints or output / "training"
     match = settings.losses.embedding_match
     if match is not None and teacher is not None and teacher.components is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
+from dpr_tiny_retriever.checkpoints.checkpoint import write_checkpoint
 from dpr_tiny_retriever.checkpoints.weights import SAFETENSORS_FILE, write_safetensors
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.encoder import Encoder
@@ -42,7 +43,7 @@ def write_bundle(pair: DualEncoder, folder: Path) -> None:
     if not _is_one_encoder(pair):
         raise ValueError("the two sides are two encoders; expected a pair that was trained with tied: true")
     with replaced_folder(folder) as part:
-        pair.passage_encoder.write_into(part)  # its length is the longer one
+        write_checkpoint(part, pair.passage_encoder.checkpoint())  # its length is the longer one
         tensors = load_file(part / SAFETENSORS_FILE)
         write_safetensors(part / SAFETENSORS_FILE, {name: array.astype(np.float16) for name, array in tensors.items()})
 

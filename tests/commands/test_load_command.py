@@ -78,7 +78,10 @@ def test_questions_of_another_model_are_refused(pair_directory: Path, tmp_path: 
     write_folder(tmp_path / "shards", [rows_of(ids(0, DIM))])
     (tmp_path / "questions.txt").write_text("Where are roses?\n", encoding="utf-8")
     options = ["--questions", str(tmp_path / "questions.txt"), "--model", str(pair_directory)]
-    with pytest.raises(ValueError, match=r"which did not encode the corpus; expected 'a-model' \(01234567\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds vectors of the model 'a-model' \(01234567\); expected those of .*: name the model of",
+    ):
         load(str(tmp_path / "shards"), "--into", f"index:{tmp_path / 'x.sqlite'}", *options)
 
 

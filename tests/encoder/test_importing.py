@@ -29,8 +29,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_the_face_is_complete() -> None:
-    names = ["CheckpointError", "DualEncoder", "Encoder", "IndexedPassage", "MissingExtraError", "ModelNotFoundError"]
-    names += ["Passage", "PassageIndex", "UnusableIndexError", "__version__"]
+    names = ["CheckpointError", "DualEncoder", "Encoder", "IndexedPassage", "MissingExtraError", "ModelMismatchError"]
+    names += ["ModelNotFoundError", "ModelStamp", "Passage", "PassageIndex", "STAMP_KEY", "UnusableIndexError"]
+    names += ["__version__", "check_stamp", "dot_from_cosine", "dot_from_squared_l2"]
     assert sorted(dpr_tiny_retriever.__all__) == names
     assert set(names) <= set(dir(dpr_tiny_retriever))
     assert all(getattr(dpr_tiny_retriever, name).__doc__ for name in names)

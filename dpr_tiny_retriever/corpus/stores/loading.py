@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dpr_tiny_retriever.corpus.manifest import Job, ShardRecord
 from dpr_tiny_retriever.corpus.shard_folder import Shard, ShardFolder
+from dpr_tiny_retriever.model_stamp import another_model
 from dpr_tiny_retriever.progress import progress_bar
 from dpr_tiny_retriever.types import Vectors
 
@@ -112,11 +113,8 @@ def refuse_another_model(store: str, found: Mapping[str, object] | None, job: Jo
             f"{store} exists, and `dpr-tiny load` has not made it; expected one that it made, or a name that is free: "
             "choose another name"
         )
-    if found.get("fingerprint") != job.fingerprint:
-        raise ValueError(
-            f"{store} holds vectors of the model {found.get('model')!r} ({str(found.get('fingerprint'))[:8]}); "
-            f"expected those of {job.model!r} ({job.fingerprint[:8]}): choose another name"
-        )
+    if other := another_model(found, model=job.model, fingerprint=job.fingerprint):
+        raise ValueError(f"{store} holds {other[0]}; {other[1]}: choose another name")
 
 
 def _refuse_double_ids(shard: Shard) -> None:

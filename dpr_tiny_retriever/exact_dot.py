@@ -1,0 +1,89 @@
+"""One more number a vector, with which cosine and L2 rank passages as the dot product does.
+
+A passage x becomes (x, sqrt(M^2 - |x|^2)), of length M whatever x is; a query q becomes (q, 0). Dot products stay what
+they were, and both other similarities now are functions of them (Bachrach et al. 2014, section 3; Neyshabur and Srebro
+2015):
+
+    cosine = dot / (|q| M)          L2^2 = |q|^2 + M^2 - 2 dot
+
+M comes from the model alone, so that passages can be added at any time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense
+from dpr_tiny_retriever.types import Side, Vectors
+
+#: One score, or an array of scores.
+Scores = TypeVar("Scores", float, NDArray[np.floating])
+
+
+def exact_dot_bound(config: BertConfig, weights: BertWeights) -> float:
+    """M: no vector of this model is longer, before its normalization if it has one.
+
+    Of a LayerNorm's output, |x| <= max|scale| sqrt(width) + |offset|, and so of a mean of such; of a tanh's, |x| <=
+    sqrt(width). A projection stretches by its largest singular value at most, and adds its bias.
+    """
+    norm = weights.layers[-1].output_norm if weights.layers else weights.embeddings.norm
+    bound = float(np.abs(norm.scale).max()) * math.sqrt(config.hidden_size) + float(np.linalg.norm(norm.offset))
+    if config.pooling == "pooler":
+        bound = math.sqrt(config.hidden_size)
+    return bound if weights.projection is None else _stretched(bound, weights.projection)
+
+
+def with_exact_dot(vectors: Vectors, bound: float | None) -> Vectors:
+    """Vectors [n, dim] as [n, dim + 1]: those of passages, or those of queries, whose bound is None."""
+    wider = np.zeros((len(vectors), vectors.shape[1] + 1), np.float32)
+    wider[:, :-1] = vectors
+    if bound is not None:
+        squares = np.square(vectors, dtype=np.float64).sum(axis=1)
+        wider[:, -1] = np.sqrt(np.maximum(bound**2 - squares, 0))  # rounding may carry a vector beyond M
+    return wider
+
+
+def dot_from_cosine(cosine: Scores, query_norm: float, bound: float) -> Scores:
+    """The dot product of a query and a passage from their cosine in a store of vectors with exact_dot.
+
+    query_norm is the query vector's length, bound DualEncoder.exact_dot_bound.
+    """
+    return cosine * (query_norm * bound)
+
+
+def dot_from_squared_l2(squared_distance: Scores, query_norm: float, bound: float) -> Scores:
+    """The dot product from the squared L2 distance, as FAISS, Chroma and LanceDB give it; square a plain distance.
+
+    query_norm and bound as for dot_from_cosine.
+    """
+    return (query_norm**2 + bound**2 - squared_distance) / 2
+
+
+def refuse_needless(normalize: bool, similarity: str, side: Side | None) -> None:
+    """Raise ValueError where exact_dot would add nothing, or it is not known which side to add it for."""
+    if normalize:
+        raise ValueError(
+            "exact_dot is True, but this model's vectors have unit length, which rank alike by dot product, cosine and "
+            "L2; leave exact_dot out"
+        )
+    if similarity != "dot":
+        raise ValueError(
+            f"exact_dot is True, but this model's vectors are compared by {similarity}, not by dot product; leave "
+            "exact_dot out: normalize=True makes cosine, dot product and L2 rank alike"
+        )
+    if side is None:
+        raise ValueError("exact_dot is True without a side; expected side='query' or 'passage', which differ in it")
+
+
+def refuse_rounded(exact_dot: bool, dtype: str) -> None:
+    """Raise ValueError where vectors with exact_dot are to be kept in fewer bits, which changes what they rank."""
+    if exact_dot and dtype != "float32":
+        raise ValueError(f"exact_dot is True with vectors of {dtype}, which would not rank exactly; expected float32")
+
+
+def _stretched(bound: float, projection: Dense) -> float:
+    return bound * float(np.linalg.norm(projection.kernel, 2)) + float(np.linalg.norm(projection.bias))

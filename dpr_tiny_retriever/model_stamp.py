@@ -1,0 +1,143 @@
+"""What made a vector, short enough to stand beside each one in any store, and compared before stores are trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from dpr_tiny_retriever.errors import ModelMismatchError
+from dpr_tiny_retriever.types import Side
+
+#: The key of a stamp in a document's metadata.
+STAMP_KEY = "dpr_tiny_model"
+#: Hexadecimal digits of a stamp's fingerprint.
+_DIGITS = 12
+#: Raised whenever the same model and settings come to give other vectors, so that caches of vectors are made anew.
+_FINGERPRINT_FORMAT = 1
+
+_STAMP = re.compile(r"(?P<model>.+) (?P<side>query|passage) (?P<length>\d+|any) tokens(?P<exact> exact_dot)? (\w+)")
+
+
+class _Encoder(Protocol):
+    """What a stamp needs to know of an Encoder."""
+
+    max_length: int
+    exact_dot: bool
+
+    def fingerprint(self, *, model_only: bool = False) -> str: ...
+
+
+@dataclass(frozen=True)
+class ModelStamp:
+    """What made passage vectors: as text `"bundled@0.2 passage 256 tokens 3f9a1c2b7d10"`, which any store keeps."""
+
+    model: str
+    side: Side
+    max_length: int | None
+    """In tokens, special tokens included; None, for whoever knows only the questions' side, is any length."""
+    exact_dot: bool
+    fingerprint: str
+    """Of the weights, the configuration and the tokenizer, whatever the length, precision and exact_dot are."""
+    query_fingerprint: str | None = field(default=None, compare=False)
+    """That of the questions' side, where it is known; it is no part of the text."""
+
+    @classmethod
+    def of(cls, encoder: _Encoder, model_name: str, side: Side = "passage") -> ModelStamp:
+        """The stamp of what an encoder makes."""
+        return cls(model_name, side, encoder.max_length, encoder.exact_dot, model_fingerprint(encoder))
+
+    @classmethod
+    def parse(cls, text: str) -> ModelStamp:
+        """The stamp of a text that str() gave; raises ValueError for any other."""
+        found = _STAMP.fullmatch(text)
+        if found is None:
+            raise ValueError(
+                f"the stamp is {text!r}; expected MODEL SIDE LENGTH tokens FINGERPRINT, such as "
+                "'bundled@0.2 passage 256 tokens 3f9a1c2b7d10'"
+            )
+        length = None if found["length"] == "any" else int(found["length"])
+        side: Side = "query" if found["side"] == "query" else "passage"
+        return cls(found["model"], side, length, found["exact"] is not None, found[5])
+
+    def __str__(self) -> str:
+        length = "any" if self.max_length is None else self.max_length
+        exact = " exact_dot" if self.exact_dot else ""
+        return f"{self.model} {self.side} {length} tokens{exact} {self.fingerprint}"
+
+
+def model_fingerprint(encoder: _Encoder) -> str:
+    """The fingerprint that stamps hold of an encoder."""
+    return encoder.fingerprint(model_only=True)[:_DIGITS]
+
+
+def check_stamp(found: str | None, expected: ModelStamp) -> None:
+    """Compare the stamp of a stored vector with that of the model that asks; None or "" is a vector without a stamp.
+
+    Raises ModelMismatchError, which names both, says what differs, and what to do.
+    """
+    if not found or found == str(expected):
+        return
+    try:
+        made_by = ModelStamp.parse(found)
+    except ValueError as error:
+        raise ModelMismatchError(f"{error}: index the documents again") from None
+    if expected.max_length is None:
+        expected = replace(expected, max_length=made_by.max_length)
+    difference = _difference(made_by, expected)
+    if difference is not None:
+        what, remedy = difference
+        raise ModelMismatchError(
+            f"the stored vectors are of {made_by}, the model that asks has {expected}: {what}; {remedy}, or index the "
+            "documents again with the model that asks"
+        )
+
+
+def _difference(found: ModelStamp, expected: ModelStamp) -> tuple[str, str] | None:
+    """What differs, and how to have what was found."""
+    if found.side != expected.side:
+        return "the sides are swapped", "encode documents with the passage side"
+    if found.fingerprint != expected.fingerprint:
+        if found.fingerprint == expected.query_fingerprint:
+            return "the sides are swapped, the model for questions made them", "encode documents with the passage model"
+        if found.model == expected.model:
+            return "the same name, but other weights, as those of another release", "load the weights that made them"
+        return "another model", f"load {found.model!r}"
+    if found.exact_dot != expected.exact_dot:
+        return "exact_dot differs", f"load the model with exact_dot={found.exact_dot}"
+    if found.max_length != expected.max_length:
+        return "passages are cut at another length", f"load the model with a passage length of {found.max_length}"
+    return None
+
+
+def another_model(found: Mapping[str, Any], *, model: str, fingerprint: str) -> tuple[str, str] | None:
+    """What a store says of its vectors' model, and what is expected, in words; None where both are the same model."""
+    if found.get("fingerprint") == fingerprint:
+        return None
+    there = str(found.get("fingerprint"))[:8]
+    return f"vectors of the model {found.get('model')!r} ({there})", f"expected those of {model!r} ({fingerprint[:8]})"
+
+
+def check_fingerprint(found: str, expected: str | None, model: str) -> None:
+    """Raise ModelMismatchError where a loaded model has not the fingerprint that was expected; None expects none."""
+    if expected is not None and found != expected:
+        raise ModelMismatchError(
+            f"the model {model!r} has the fingerprint {found}; expected {expected}: these are other weights, or other "
+            "settings; load those of before, as the release of that name has them, or index the documents again and "
+            "give the new fingerprint, or none"
+        )
+
+
+def digest(stated: tuple[object, ...], tokenizer: str, arrays: Any) -> str:
+    """A digest of settings, a tokenizer's JSON and arrays, 32 hexadecimal digits."""
+    found = hashlib.blake2b(digest_size=16)
+    found.update(repr((_FINGERPRINT_FORMAT, *stated)).encode())
+    found.update(tokenizer.encode())
+    for array in arrays:
+        found.update(repr((array.shape, array.dtype.str)).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
