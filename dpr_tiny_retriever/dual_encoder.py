@@ -84,7 +84,7 @@ class DualEncoder:
         )
         pair = cls(encoders["query"], encoders["passage"])
         if complete["fingerprint"] is not None:
-            check_fingerprint(pair.fingerprint(), complete["fingerprint"], model_name(passage_model or model))
+            check_fingerprint(pair, complete["fingerprint"], model_name(passage_model or model))
         again = {
             "model": absolute_model(model),
             "query_model": absolute_model(query_model),
@@ -129,9 +129,10 @@ class DualEncoder:
         stamp = ModelStamp.of(self.passage_encoder, name)
         return replace(stamp, query_fingerprint=model_fingerprint(self.query_encoder))
 
-    def fingerprint(self) -> str:
-        """A digest of all that decides the vectors of both sides; see Encoder.fingerprint."""
-        return digest((self.query_encoder.fingerprint(), self.passage_encoder.fingerprint()), "", ())
+    def fingerprint(self, *, model_only: bool = False) -> str:
+        """A digest of all that decides the vectors of both sides; model_only as for Encoder.fingerprint."""
+        sides = (self.query_encoder, self.passage_encoder)
+        return digest(tuple(side.fingerprint(model_only=model_only) for side in sides), "", ())
 
     @property
     def backend(self) -> str:

@@ -102,7 +102,7 @@ class Encoder:
         complete = complete_options(options, own=("model", "side", "max_length"))
         encoder = load_encoders({side: model}, {side: max_length}, complete)[side]
         if complete["fingerprint"] is not None:
-            check_fingerprint(encoder.fingerprint(), complete["fingerprint"], model_name(model))
+            check_fingerprint(encoder, complete["fingerprint"], model_name(model))
         return encoder
 
     @property

@@ -23,8 +23,8 @@ class LoadOptions(TypedDict, total=False):
     local_files_only: bool
     """Whether to read the hub's local cache only, without any network."""
     fingerprint: str | None
-    """The fingerprint() that the encoder, or the pair, is expected to have: another one is a ModelMismatchError, so
-    that the same name with other weights does not go unnoticed. None expects none."""
+    """The fingerprint() that the encoder, or the pair, is expected to have, with model_only=True or without: another is
+    a ModelMismatchError, so that the same name with other weights does not go unnoticed. None expects none."""
     pooling: Pooling | None
     """How a text's vector is taken: "pooler" ([CLS], dense, tanh), "cls" or "mean"; None is what the model says."""
     normalize: bool | None

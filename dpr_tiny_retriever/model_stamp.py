@@ -23,13 +23,17 @@ _FINGERPRINT_FORMAT = 1
 _STAMP = re.compile(r"(?P<model>.+) (?P<side>query|passage) (?P<length>\d+|any) tokens(?P<exact> exact_dot)? (\w+)")
 
 
-class _Encoder(Protocol):
+class Fingerprinted(Protocol):
+    """An encoder, or a pair."""
+
+    def fingerprint(self, *, model_only: bool = False) -> str: ...
+
+
+class _Encoder(Fingerprinted, Protocol):
     """What a stamp needs to know of an Encoder."""
 
     max_length: int
     exact_dot: bool
-
-    def fingerprint(self, *, model_only: bool = False) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,10 @@ def another_model(found: Mapping[str, Any], *, model: str, fingerprint: str) -> 
     return f"vectors of the model {found.get('model')!r} ({there})", f"expected those of {model!r} ({fingerprint[:8]})"
 
 
-def check_fingerprint(found: str, expected: str | None, model: str) -> None:
-    """Raise ModelMismatchError where a loaded model has not the fingerprint that was expected; None expects none."""
-    if expected is not None and found != expected:
+def check_fingerprint(encoder: Fingerprinted, expected: str, model: str) -> None:
+    """Raise ModelMismatchError where a loaded model has not the fingerprint, model_only or not, that was expected."""
+    found = encoder.fingerprint()
+    if expected not in (found, encoder.fingerprint(model_only=True)):
         raise ModelMismatchError(
             f"the model {model!r} has the fingerprint {found}; expected {expected}: these are other weights, or other "
             "settings; load those of before, as the release of that name has them, or index the documents again and "

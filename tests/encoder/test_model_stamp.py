@@ -128,6 +128,8 @@ def test_neither_length_nor_precision_nor_backend_makes_another_model(small_dire
 def test_a_fingerprint_is_checked_when_the_model_is_loaded(small_pair: DualEncoder, small_directory: Path) -> None:
     pair = DualEncoder.from_pretrained(small_directory, fingerprint=small_pair.fingerprint())
     assert pickle.loads(pickle.dumps(pair)).fingerprint() == small_pair.fingerprint()
+    weights = small_pair.fingerprint(model_only=True)
+    assert DualEncoder.from_pretrained(small_directory, fingerprint=weights, max_passage_length=20).embedding_dim == 16
     side = small_pair.query_encoder.fingerprint()
     assert Encoder.from_pretrained(small_directory, side="query", fingerprint=side).fingerprint() == side
     found, expected = small_pair.fingerprint(), "0" * 32
