@@ -148,6 +148,11 @@ def local_folder(model: str | os.PathLike[str]) -> Path | None:
     return None
 
 
+def lasting_name(model: Model) -> str:
+    """A name to write down: a later release and another working directory load the same model by it, or say why not."""
+    return BUNDLED_NAME if is_bundled(model) else str(absolute_model(model))
+
+
 def absolute_model(model: Model) -> str | None:
     """A folder by a path that still names it from another working directory; anything else as it is."""
     if model is None:

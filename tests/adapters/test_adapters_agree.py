@@ -17,6 +17,7 @@ from dpr_tiny_retriever.retrieval.passage_index import PassageIndex
 
 pytestmark = [
     pytest.mark.langchain,
+    pytest.mark.also_vector_stores,
     pytest.mark.filterwarnings("ignore:Deprecated API features"),  # SQLAlchemy, of farm-haystack
 ]
 
@@ -64,6 +65,28 @@ def with_farm_haystack(pair: Path) -> tuple[Vectors, Vectors]:
     return retriever.embed_queries(QUERIES), retriever.embed_documents(documents)
 
 
+def with_llama_index(pair: Path) -> tuple[Vectors, Vectors]:
+    from llama_index.core.schema import TextNode
+
+    from dpr_tiny_retriever.adapters.llama_index import TinyDPREmbedding
+
+    with pytest.warns(UserWarning, match="compared by dot product"):
+        embed_model = TinyDPREmbedding(str(pair))
+    nodes = embed_model([TextNode(text=text, metadata={"title": title}) for title, text in PASSAGES])
+    return (
+        np.array([embed_model.get_query_embedding(query) for query in QUERIES]),
+        np.array([node.embedding for node in nodes]),
+    )
+
+
+def with_chroma(pair: Path) -> tuple[Vectors, Vectors]:
+    from dpr_tiny_retriever.adapters.chroma import TinyDPREmbeddingFunction
+
+    function = TinyDPREmbeddingFunction(str(pair))
+    titles, texts = [{"title": title} for title, _ in PASSAGES], [text for _, text in PASSAGES]
+    return np.array(function.embed_query(QUERIES)), np.array(function.embed_titled(texts, titles))
+
+
 def installed(name: str) -> bool:
     try:
         distribution(name)
@@ -78,13 +101,15 @@ ADAPTERS: dict[str, Callable[[Path], tuple[Vectors, Vectors]]] = {
         "langchain-core": with_langchain,
         "haystack-ai": with_haystack_ai,
         "farm-haystack": with_farm_haystack,
+        "llama-index-core": with_llama_index,
+        "chromadb": with_chroma,
     }.items()
     if installed(name)
 }
 
 
 def test_two_adapters_are_compared_here() -> None:
-    assert len(ADAPTERS) == 2, "the two Haystacks exclude each other, LangChain joins either"
+    assert len(ADAPTERS) >= 2, "the two Haystacks exclude each other, LangChain joins either"
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -190,7 +215,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> PassageIndex:
     return made
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", [name for name in ADAPTERS if name in BLENDS])
 def test_an_adapter_blends_as_the_index_does(name: str, index: PassageIndex) -> None:
     search = BLENDS[name]()
     for question in QUESTIONS:

@@ -12,6 +12,15 @@ import pytest
 FARM_HAYSTACK = "import dpr_tiny_retriever.adapters.farm_haystack"
 HAYSTACK = "import haystack_integrations.components.embedders.dpr_tiny"
 LANGCHAIN = "import dpr_tiny_retriever.adapters.langchain"
+LLAMA_INDEX = "import dpr_tiny_retriever.adapters.llama_index"
+CHROMA = "import dpr_tiny_retriever.adapters.chroma"
+EXTRAS = {
+    CHROMA: "chroma",
+    FARM_HAYSTACK: "farm-haystack",
+    HAYSTACK: "haystack",
+    LANGCHAIN: "langchain",
+    LLAMA_INDEX: "llama-index",
+}
 
 
 def last_line(script: str, *folders: Path) -> str:
@@ -38,12 +47,13 @@ def install(folder: Path, name: str, version: str, source: str) -> None:
         (FARM_HAYSTACK, "TinyDPRRetriever needs farm-haystack 1.26; found none:"),
         (HAYSTACK, "these components need haystack-ai 2 or 3; found none:"),
         (LANGCHAIN, "langchain_core is not installed, and the LangChain adapter needs it:"),
+        (LLAMA_INDEX, "llama_index is not installed, and the LlamaIndex adapter needs it:"),
+        (CHROMA, "chromadb is not installed, and the Chroma adapter needs it:"),
     ],
-    ids=["farm-haystack", "haystack-ai", "LangChain"],
+    ids=["farm-haystack", "haystack-ai", "LangChain", "LlamaIndex", "Chroma"],
 )
 def test_an_adapter_names_the_missing_extra_in_one_line(script: str, message: str) -> None:
-    extra = {FARM_HAYSTACK: "farm-haystack", HAYSTACK: "haystack", LANGCHAIN: "langchain"}[script]
-    assert last_line(script) == f'MissingExtraError: {message} pip install "dpr-tiny-retriever[{extra}]"'
+    assert last_line(script) == f'MissingExtraError: {message} pip install "dpr-tiny-retriever[{EXTRAS[script]}]"'
 
 
 def test_with_haystack_ai_the_farm_haystack_adapter_says_that_they_exclude_each_other(tmp_path: Path) -> None:

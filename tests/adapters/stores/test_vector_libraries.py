@@ -1,0 +1,82 @@
+"""The recipes of docs/stores.md: each runs as it stands, and ranks as a comparison with every vector does."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ranked_passages import QUESTIONS, RankedPassages
+
+from dpr_tiny_retriever import DualEncoder
+
+pytestmark = pytest.mark.vector_stores
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "stores.md"
+
+
+def recipes() -> dict[str, str]:
+    """The Python code below each heading of docs/stores.md."""
+    sections = re.split(r"^#+ (.*)$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {
+        heading: "\n".join(re.findall(r"```python\n(.*?)```", body, flags=re.DOTALL))
+        for heading, body in zip(sections[1::2], sections[2::2], strict=True)
+        if "```python" in body
+    }
+
+
+BEGINNING = "Without a framework"
+LIBRARIES = ["DuckDB", "LanceDB", "sqlite-vec", "usearch"]
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    import sqlite3
+
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        import pysqlite3
+
+        monkeypatch.setitem(sys.modules, "sqlite3", pysqlite3)
+
+
+@pytest.fixture(scope="module")
+def beginning() -> dict[str, Any]:
+    """What the recipes begin with."""
+    names: dict[str, Any] = {}
+    exec(recipes()[BEGINNING], names)
+    return names
+
+
+def test_every_recipe_is_known() -> None:
+    assert {*LIBRARIES, BEGINNING, "Chroma"} <= recipes().keys()
+
+
+@pytest.mark.parametrize("heading", LIBRARIES)
+def test_a_recipe_finds_the_passage_that_answers(heading: str, beginning: dict[str, Any]) -> None:
+    names = dict(beginning)
+    exec(recipes()[heading], names)
+    assert [names["passages"][number][0] for number, _ in names["found"]] == ["Lighthouse", "Sourdough"]
+    assert [cosine for _, cosine in names["found"]] == pytest.approx(
+        (names["vectors"] @ names["query"]).tolist(), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("heading", LIBRARIES)
+def test_a_recipe_ranks_as_a_dot_product_pair_with_exact_dot_does(heading: str, pair_directory: Path) -> None:
+    ranked = RankedPassages(DualEncoder.from_pretrained(pair_directory, exact_dot=True))
+    passages = [(passage.title, passage.text) for passage in ranked.passages.values()]
+    [query] = ranked.pair.encode_queries(QUESTIONS[:1])
+    vectors = ranked.pair.encode_passages(passages)
+    names = {"encoder": ranked.pair, "passages": passages, "vectors": vectors, "query": query}
+    exec(recipes()[heading], names)
+    ranked.check(QUESTIONS[0], ranked.ids(*(int(number) for number, _ in names["found"])))
+
+
+def test_the_recipe_for_chroma_finds_the_passage_that_answers(
+    beginning: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(recipes()["Chroma"], dict(beginning))
+    assert capsys.readouterr().out == "Lighthouse\n"
