@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from pydoc_data.topics import topics
 from typing import NamedTuple
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.types import Vectors
 
+DOCUMENT = Path(__file__).parents[1] / "docs" / "stores.md"
 COLOURS = ("red", "green", "blue")
 QUESTIONS = ["When is an assertion evaluated?", "assignment to an attribute of an instance", "who calls the finalizer"]
 
@@ -20,6 +24,31 @@ class TitledPassage(NamedTuple):
     title: str
     text: str
     colour: str
+
+
+class DocumentedStore(NamedTuple):
+    """A line of the tables in docs/stores.md."""
+
+    ranks_by: str
+    formula: str
+
+    def score(self, product: float, query_length: float, passage_length: float) -> float:
+        """The store's score of a dot product, by the formula: in it c is the store's own similarity.
+
+        That is the dot product, the cosine, or what makes 2 - 2 * c the squared L2 distance.
+        """
+        if self.ranks_by == "cosine":
+            product /= query_length * passage_length
+        elif self.ranks_by == "L2":
+            product += 1 - (query_length**2 + passage_length**2) / 2
+        return float(eval(self.formula, {"c": product}))
+
+
+def documented_stores(heading: str) -> dict[str, DocumentedStore]:
+    """The stores in the table below a heading of docs/stores.md, by name."""
+    [section] = re.findall(rf"^## {heading}$(.*?)^## ", DOCUMENT.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| (dot|cosine|L2) \| `([^`]+)` \|$", section, flags=re.MULTILINE)
+    return {name: DocumentedStore(ranks_by, formula) for name, ranks_by, formula in rows}
 
 
 def titled_passages(count: int = 40) -> dict[str, TitledPassage]:
@@ -45,6 +74,14 @@ class RankedPassages:
         self.passages = dict(titled_passages() if passages is None else passages)
         self._queries = dict(zip(QUESTIONS, pair.encode_queries(QUESTIONS), strict=True))
         self._vectors = dict(zip(self.passages, self._encoded(self.passages), strict=True))
+
+    def scores(self, question: str, products: Iterable[float], documented: DocumentedStore) -> list[float]:
+        """What a store says of these dot products, of passages that all have one length."""
+        lengths = (
+            float(np.linalg.norm(self._queries[question])),
+            float(np.linalg.norm(next(iter(self._vectors.values())))),
+        )
+        return [documented.score(product, *lengths) for product in products]
 
     def check(self, question: str, found: Sequence[str], k: int = 10, colour: str | None = None) -> list[float]:
         """Fail unless these are the ids of the k best; returns their dot products. Equal ones may change places."""

@@ -29,8 +29,10 @@ from dpr_tiny_retriever import (
     PassageIndex,
     UnusableIndexError,
 )
+from dpr_tiny_retriever.adapters.chroma import TinyDPREmbeddingFunction
 from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever as LangChainBlendRetriever
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.llama_index import TinyDPREmbedding
 from dpr_tiny_retriever.load_options import LoadOptions
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 from haystack_integrations.components.joiners.dpr_tiny import TinyDPRBlendJoiner
@@ -96,6 +98,8 @@ embeddings = TinyDPREmbeddings("pair", title_separator=" | ", batch_size=8, show
 embeddings = TinyDPREmbeddings(Path("pair"), backend="native", threads=2, precision="float32", device=None)
 embeddings = TinyDPREmbeddings(query_model="query", passage_model="passage", max_query_length=32, **options)
 langchain_embeddings: Embeddings = embeddings
+assert_type(TinyDPREmbedding("nlpconnect-L2", embed_batch_size=64, exact_dot=True).encoder, DualEncoder)
+assert_type(TinyDPREmbeddingFunction("nlpconnect-L2", exact_dot=True).encoder, DualEncoder)
 assert_type(embeddings.encoder, DualEncoder)
 assert_type(embeddings.embed_query("a query"), list[float])
 assert_type(embeddings.embed_documents(["title | text"]), list[list[float]])

@@ -20,9 +20,11 @@ except ModuleNotFoundError as error:
 
 from dpr_tiny_retriever.checkpoints.hub import lasting_name
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.load_options import DEFAULTS, complete_options
+from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options, spell_out_options
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from dpr_tiny_retriever.types import Model
 
 
@@ -43,7 +45,8 @@ class TinyDPREmbedding(BaseEmbedding):
 
     model, query_model, passage_model, max_query_length, max_passage_length: as in `DualEncoder.from_pretrained`.
     title_key: the metadata key of titles; None: no titles.
-    options: backend, exact_dot and the others of `LoadOptions`; embed_batch_size and the others of BaseEmbedding.
+    embed_batch_size, num_workers: as in BaseEmbedding, whose callback_manager and rate_limiter are taken, too.
+    options: backend, exact_dot and the others of `LoadOptions`.
     """
 
     model_config = ConfigDict(extra="allow")  # the options of LoadOptions that are given
@@ -58,6 +61,7 @@ class TinyDPREmbedding(BaseEmbedding):
 
     _encoder: DualEncoder = PrivateAttr()
 
+    @spell_out_options
     def __init__(
         self,
         model: Model = None,
@@ -67,13 +71,15 @@ class TinyDPREmbedding(BaseEmbedding):
         title_key: str | None = "title",
         max_query_length: int | None = None,
         max_passage_length: int | None = None,
-        **options: Any,
+        embed_batch_size: int = 256,
+        num_workers: int | None = None,
+        **options: Unpack[LoadOptions],
     ) -> None:
         """Load the pair; raises as `DualEncoder.from_pretrained` does."""
-        token = options.pop("token", None)
-        own = {name: value for name, value in options.items() if name in BaseEmbedding.model_fields}
-        load = {name: value for name, value in options.items() if name not in own}
-        complete_options(load, own=tuple(type(self).model_fields))
+        given: dict[str, Any] = {**options}
+        token = given.pop("token", None)
+        own = {name: given.pop(name) for name in BaseEmbedding.model_fields if name in given}
+        complete_options(given, own=tuple(type(self).model_fields))
         if own.get("embeddings_cache") is not None:
             raise ValueError(
                 "embeddings_cache is given, which has one vector for a text, whether it is a question or a document; "
@@ -81,11 +87,16 @@ class TinyDPREmbedding(BaseEmbedding):
             )
         named: dict[str, Any] = {"model": model, "query_model": query_model, "passage_model": passage_model}
         lengths: dict[str, Any] = {"max_query_length": max_query_length, "max_passage_length": max_passage_length}
-        encoder = DualEncoder.from_pretrained(**named, **lengths, token=token, **load)
+        encoder = DualEncoder.from_pretrained(**named, **lengths, token=token, **given)
         models = {name: lasting_name(value) for name, value in named.items() if value is not None}
-        written = {name: value for name, value in load.items() if value != DEFAULTS[name]}  # type: ignore[literal-required]
+        written = {name: value for name, value in given.items() if value != DEFAULTS[name]}  # type: ignore[literal-required]
         written |= {**(models or {"model": lasting_name(None)}), **lengths, "fingerprint": encoder.fingerprint()}
-        super().__init__(**{"model_name": encoder.stamp.model, **own}, title_key=title_key, **written)
+        own = {
+            "model_name": encoder.stamp.model,
+            "embed_batch_size": embed_batch_size,
+            "num_workers": num_workers,
+        } | own
+        super().__init__(**own, title_key=title_key, **written)
         self._encoder = encoder
         if encoder.similarity == "dot" and not encoder.normalize and not encoder.passage_encoder.exact_dot:
             warnings.warn(

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ranked_passages import QUESTIONS, RankedPassages
+from ranked_passages import DOCUMENT, QUESTIONS, RankedPassages
 
 from dpr_tiny_retriever import DualEncoder
 
 pytestmark = pytest.mark.vector_stores
-
-DOCUMENT = Path(__file__).parents[3] / "docs" / "stores.md"
 
 
 def recipes() -> dict[str, str]:
@@ -28,6 +26,7 @@ def recipes() -> dict[str, str]:
 
 
 BEGINNING = "Without a framework"
+FRAMEWORKS = ["Chroma", "LlamaIndex"]
 LIBRARIES = ["DuckDB", "LanceDB", "sqlite-vec", "usearch"]
 
 
@@ -51,7 +50,7 @@ def beginning() -> dict[str, Any]:
 
 
 def test_every_recipe_is_known() -> None:
-    assert {*LIBRARIES, BEGINNING, "Chroma"} <= recipes().keys()
+    assert set(recipes()) == {*LIBRARIES, *FRAMEWORKS, BEGINNING}
 
 
 @pytest.mark.parametrize("heading", LIBRARIES)
@@ -75,8 +74,7 @@ def test_a_recipe_ranks_as_a_dot_product_pair_with_exact_dot_does(heading: str, 
     ranked.check(QUESTIONS[0], ranked.ids(*(int(number) for number, _ in names["found"])))
 
 
-def test_the_recipe_for_chroma_finds_the_passage_that_answers(
-    beginning: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    exec(recipes()["Chroma"], dict(beginning))
+@pytest.mark.parametrize("heading", FRAMEWORKS)
+def test_a_block_prints_the_title_of_the_passage_that_answers(heading: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(recipes()[heading], {})
     assert capsys.readouterr().out == "Lighthouse\n"
