@@ -140,6 +140,7 @@ def test_both_embedders_share_parameters_and_defaults() -> None:
         "meta_fields_to_embed",
         "embedding_separator",
         "batch_size",
+        "stamp_documents",
     }
 
 

@@ -1,6 +1,7 @@
 """Embedders and pipelines become plain data, and load from it in another process."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from haystack.core.errors import DeserializationError
 from haystack.utils import Secret
 from haystack_checks import answers, in_memory_query_pipeline, indexing_pipeline, store_in_memory
 
+from dpr_tiny_retriever import Encoder, ModelMismatchError, ModelNotFoundError
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
 pytestmark = pytest.mark.haystack
@@ -26,6 +28,9 @@ SHARED: dict[str, Any] = {
     "max_length": 32,
     "pooling": "mean",
     "normalize_embeddings": False,
+    "exact_dot": True,
+    "fingerprint": "0123456789abcdef",
+    "on_mismatch": "warn",
     "backend": "tensorflow",
     "threads": 3,
     "device": "/CPU:0",
@@ -39,6 +44,7 @@ DOCUMENT_EMBEDDER: dict[str, Any] = {
     "meta_fields_to_embed": ["author"],
     "embedding_separator": " ",
     "batch_size": 3,
+    "stamp_documents": False,
 }
 
 
@@ -67,6 +73,38 @@ def test_defaults_survive_to_dict_and_from_dict(embedder: Any) -> None:
     assert embedder.from_dict(data).to_dict() == data
     assert embedder.from_dict({"type": data["type"], "init_parameters": {}}).to_dict() == data
     assert embedder(token=None).to_dict()["init_parameters"]["token"] is None
+
+
+def test_yaml_names_the_bundled_pair_of_this_release_and_its_fingerprint() -> None:
+    pipeline = Pipeline()
+    pipeline.add_component("embedder", TinyDPRTextEmbedder())
+    yaml = pipeline.dumps()
+    fingerprint = Encoder.from_pretrained(side="query").fingerprint(model_only=True)
+    assert "model: bundled@0.2\n" in yaml
+    assert f"fingerprint: {fingerprint}\n" in yaml
+    assert Pipeline.loads(yaml).dumps() == yaml
+    loaded = Pipeline.loads(yaml).get_component("embedder").run("who")["embedding"]
+    assert loaded == TinyDPRTextEmbedder().run("who")["embedding"]
+
+    with pytest.raises(ModelMismatchError, match=r"'bundled@0.2' has the fingerprint .* expected another"):
+        Pipeline.loads(yaml.replace(fingerprint, "another")).get_component("embedder").warm_up()
+    with pytest.raises(ModelNotFoundError, match=r"bundled@0.1 is the bundled pair of release 0.1"):
+        Pipeline.loads(yaml.replace("bundled@0.2", "bundled@0.1")).get_component("embedder").warm_up()
+
+
+def test_the_same_folder_with_other_weights_does_not_go_unnoticed(pair_directory: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(pair_directory, tmp_path / "pair")
+    embedder = TinyDPRDocumentEmbedder(folder)
+    assert (
+        embedder.to_dict()["init_parameters"]["fingerprint"] is None
+    )  # nothing is loaded, perhaps from the hub, for it
+    embedder.warm_up()
+    data = embedder.to_dict()
+    TinyDPRDocumentEmbedder.from_dict(data).warm_up()
+    shutil.rmtree(folder / "passage_encoder")
+    shutil.copytree(pair_directory / "query_encoder", folder / "passage_encoder")
+    with pytest.raises(ModelMismatchError, match="other weights"):
+        TinyDPRDocumentEmbedder.from_dict(data).warm_up()
 
 
 def test_from_dict_refuses_the_data_of_the_other_embedder() -> None:

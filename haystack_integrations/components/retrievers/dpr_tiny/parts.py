@@ -5,6 +5,8 @@ from typing import Any
 
 from haystack import Document
 
+from haystack_integrations.components.embedders.dpr_tiny.connected_stores import setting
+
 
 def check_retriever(retriever: Any) -> None:
     """Raise TypeError for what is no embedding retriever over a store, ValueError for one whose settings do not fit."""
@@ -14,9 +16,9 @@ def check_retriever(retriever: Any) -> None:
             "InMemoryEmbeddingRetriever(document_store)"
         )
     name = type(retriever).__name__
-    if _setting(retriever, "scale_score"):
+    if setting(retriever, "scale_score"):
         raise ValueError(f"{name} has scale_score=True; a blend needs its scores as they are: scale_score=False")
-    if _setting(retriever, "filters"):
+    if setting(retriever, "filters"):
         raise ValueError(
             f"{name} has filters of its own, which words would not pass through; give them to TinyDPRBlendRetriever"
         )
@@ -24,7 +26,7 @@ def check_retriever(retriever: Any) -> None:
 
 def store_of(retriever: Any) -> Any:
     """The document store that a retriever searches; None where it has none."""
-    store = _setting(retriever, "document_store")
+    store = setting(retriever, "document_store")
     return store if callable(getattr(store, "filter_documents", None)) else None
 
 
@@ -35,8 +37,3 @@ def documents_by_id(store: Any, ids: Sequence[str]) -> dict[str, Document]:
         return {id: held[id] for id in ids if id in held}
     found = store.filter_documents({"field": "id", "operator": "in", "value": list(ids)})
     return {document.id: document for document in found}
-
-
-def _setting(retriever: Any, name: str) -> Any:
-    """An attribute that haystack's own components give its plain name, and some integrations one with an underscore."""
-    return getattr(retriever, name, None) or getattr(retriever, f"_{name}", None)

@@ -1,0 +1,109 @@
+"""The document stores that an embedder serves: found in its pipeline, and compared with what its model needs."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from dpr_tiny_retriever import Encoder
+from dpr_tiny_retriever.types import Similarity
+
+# What stores and retrievers of haystack-ai call the similarity that they rank by, and the width of vectors.
+_SIMILARITIES = (
+    "vector_function",
+    "embedding_similarity_function",
+    "similarity",
+    "distance_function",
+    "metric",
+    "similarity_function",
+)
+_WIDTHS = ("embedding_dim", "embedding_dimension", "vector_dimension")
+_REMEDIES = {
+    "dot": "normalize_embeddings=True or exact_dot=True in both embedders, and the documents embedded again",
+    "cosine": "normalize_embeddings=True in both embedders, and the documents embedded again",
+}
+_NAMES = {"dot": "dot product", "cosine": "cosine", "l2": "L2 distance"}
+
+
+def setting(part: Any, name: str) -> Any:
+    """An attribute that haystack's own components give its plain name, and some integrations one with an underscore."""
+    return getattr(part, name, None) or getattr(part, f"_{name}", None)
+
+
+def components_behind(component: Any, *, everywhere: bool = False) -> Iterator[Any]:
+    """The components that take this one's output in its pipeline, or everywhere behind it; none outside a pipeline."""
+    pipeline = getattr(component, "__haystack_added_to_pipeline__", None)
+    if pipeline is None:
+        return
+    waiting, seen = [pipeline.get_component_name(component)], set()
+    while waiting:
+        for name in pipeline.graph.successors(waiting.pop()):
+            if name not in seen:
+                seen.add(name)
+                yield pipeline.get_component(name)
+                if everywhere:
+                    waiting.append(name)
+
+
+def ranks_by(store: Any, retriever: Any = None) -> tuple[str, str] | None:
+    """The similarity that a store ranks by, "dot", "cosine" or "l2", and the setting that says so, if one does."""
+    for part in (retriever, store):
+        for name in _SIMILARITIES:
+            value = setting(part, name)
+            if isinstance(value, str) and (kind := _kind(value)) is not None:
+                return kind, f"{type(part).__name__}({name}={value!r})"
+    metric = getattr(getattr(store, "index", None), "metric_type", None)  # FAISS: 0 is the dot product, 1 is L2
+    if metric in (0, 1):
+        description = str(setting(store, "index_string"))
+        kind = "cosine" if description.startswith("L2norm") else ("dot", "l2")[metric]
+        return kind, f"{type(store).__name__}(index_string={description!r})"
+    return None
+
+
+def problem_of(encoder: Encoder, store: Any, retriever: Any = None) -> str | None:
+    """Why a store does not fit a model: its vectors have another width, or it ranks otherwise; None where it fits."""
+    for name in _WIDTHS:
+        width = setting(store, name)
+        if isinstance(width, int) and width != encoder.embedding_dim:
+            return (
+                f"{type(store).__name__} has {name}={width}, the model's vectors have {encoder.embedding_dim} floats; "
+                f"expected a store made with {name}={encoder.embedding_dim}"
+            )
+    needed: Similarity = encoder.similarity
+    found = ranks_by(store, retriever)
+    if encoder.normalize or encoder.exact_dot or found is None or found[0] == needed:
+        return None
+    return (
+        f"{found[1]} ranks by {_NAMES[found[0]]}, the model by {_NAMES[needed]}, which is another order, since "
+        f"its vectors are not of unit length; expected a store that ranks by {_NAMES[needed]}, or {_REMEDIES[needed]}"
+    )
+
+
+def squeezed_scores(encoder: Encoder, store: Any, retriever: Any) -> str | None:
+    """Why a retriever's scores mean little; None where they are as they were, or scaled as their range is."""
+    if not setting(retriever, "scale_score") or not encoder.normalize:
+        return None
+    found = ranks_by(store, retriever)
+    if found is None or found[0] != "dot":
+        return None
+    return (
+        f"{type(retriever).__name__} has scale_score=True, made for dot products of hundreds: those of unit-length "
+        "vectors are squeezed together around 0.5 (0.72 becomes 0.5018), so that a threshold means nothing; "
+        "expected scale_score=False, whose scores are cosines"
+    )
+
+
+def probe_of(retriever: Any, embedding: list[float]) -> dict[str, Any] | None:
+    """What a retriever is to be run with for the nearest document alone; None where it needs more than an embedding."""
+    parameters = inspect.signature(retriever.run).parameters
+    needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    if needed != ["query_embedding"]:
+        return None
+    return {"query_embedding": embedding, **({"top_k": 1} if "top_k" in parameters else {})}
+
+
+def _kind(value: str) -> str | None:
+    value = value.lower()
+    for kind, marks in (("cosine", ("cos",)), ("dot", ("dot", "inner", "ip")), ("l2", ("l2", "euclid"))):
+        if any(value.startswith(mark) or mark in value.split("_") for mark in marks):
+            return kind
+    return None
