@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from haystack import Document, Pipeline
+from haystack.components.preprocessors import DocumentSplitter
 from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
 from haystack_checks import (
     answers,
@@ -17,6 +18,7 @@ from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever
+from haystack_integrations.components.writers.dpr_tiny import TinyDPRDocumentWriter
 
 pytestmark = pytest.mark.haystack
 
@@ -80,3 +82,32 @@ def test_the_blend_is_that_of_the_store_in_memory_and_is_read_again_from_disk(
                 assert [document.meta["title"] for document in actual] == [document.meta["title"] for document in same]
                 assert [d.score for d in actual] == pytest.approx([d.score for d in same], abs=1e-4)
         opened.get_component("retriever").close()  # a folder is open in one place at a time
+
+
+def articles(texts: list[str]) -> list[Document]:
+    return [Document(content=text, meta={"title": text.split()[0], "file": text.split()[0]}) for text in texts]
+
+
+def test_a_pipeline_from_yaml_writes_what_has_changed_and_deletes_what_is_gone_on_disk(tmp_path: Path) -> None:
+    store = QdrantDocumentStore(path=str(tmp_path), embedding_dim=128, similarity="cosine", progress_bar=False)
+    indexing = Pipeline()
+    indexing.add_component("splitter", DocumentSplitter(split_by="passage", split_length=1, split_overlap=0))
+    indexing.add_component("writer", TinyDPRDocumentWriter(store, source_meta_field="file", delete_missing=True))
+    indexing.connect("splitter", "writer")
+    texts = ["River one\n\nIt is wide.\n\nIt is long.", "Tower one\n\nIt is old."]
+    for change, written, unchanged, deleted in [
+        (texts, 5, 0, 0),
+        (texts, 0, 5, 0),
+        (["River one\n\nIt is wide.", texts[1]], 2, 2, 3),  # a passage's meta names the text that it was split from
+        ([texts[1]], 0, 2, 0),
+    ]:
+        pipeline = Pipeline.loads(indexing.dumps())
+        assert pipeline.run({"splitter": {"documents": articles(change)}})["writer"] == {
+            "documents_written": written,
+            "documents_unchanged": unchanged,
+            "documents_deleted": deleted,
+        }
+        pipeline.get_component("writer").close()  # a folder is open in one place at a time
+    contents = sorted(str(document.content) for document in store.filter_documents())
+    assert contents == ["It is old.", "It is wide.", "River one\n\n", "Tower one\n\n"]
+    store.close()
