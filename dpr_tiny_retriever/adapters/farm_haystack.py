@@ -7,37 +7,43 @@ postponed annotations nor `X | None`: hence the older spelling.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, DenseRetriever, Document, FilterType
 
 # The line above says what to install where farm-haystack is missing.
 # isort: split
 from dpr_tiny_retriever.adapters.farm_haystack_blend import StoreBlend
-from dpr_tiny_retriever.adapters.farm_haystack_checks import as_passage, check_choices, check_document_store, positive
-from dpr_tiny_retriever.atomic_files import replaced_folder
+from dpr_tiny_retriever.adapters.farm_haystack_checks import (
+    as_passage,
+    check_choices,
+    check_document_store,
+    positive,
+    take_without_meaning,
+)
+from dpr_tiny_retriever.adapters.farm_haystack_models import TrainedPair
+from dpr_tiny_retriever.adapters.farm_haystack_scores import query_options, score_documents
+from dpr_tiny_retriever.adapters.farm_haystack_stamps import check_stamps, stamp
+from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.errors import MissingExtraError
 from dpr_tiny_retriever.load_options import DEFAULTS
-from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
-from dpr_tiny_retriever.types import Pooling, Vectors
+from dpr_tiny_retriever.types import Vectors
 
 __all__ = ["TinyDPRRetriever"]
 
 _CPU = "/CPU:0"
 
 
-class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
+class TinyDPRRetriever(TrainedPair, DenseRetriever):  # type: ignore[misc]
     """Finds the documents whose vectors are nearest to a query's, as DensePassageRetriever does.
 
-    Parameters that both have mean the same. Those of torch (devices) and of training alone
-    (similarity_function, global_loss_buffer_size) do not exist here.
+    Parameters that both have mean the same; of those that mean nothing here, another value than the default warns.
 
     document_store: where to search, unless a call names another. Its embedding_dim must be the model's, 128
-        for a tiny pair; its similarity must rank as the model does: vectors of unit length fit every similarity,
-        others only their own.
+        for a tiny pair; its similarity must rank as the model does: vectors of unit length, and those with exact_dot,
+        fit every similarity, others only their own.
     model: a preset ("nlpconnect-L2"), a pair's directory, or one model for both sides; None is the bundled
-        pair.
+        pair, which a saved pipeline names with its release.
     query_embedding_model, passage_embedding_model: a directory or hub id for each side, instead of model.
     top_k: documents per query.
     title_field: the meta field that holds a document's title; a missing field, None or "" means no title.
@@ -45,16 +51,21 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     max_seq_len_query, max_seq_len_passage: tokens per text, special tokens included; None is what the model
         states.
     use_gpu: False stays on the CPU; True takes a GPU where TensorFlow sees one.
-    use_fast_tokenizers: only True; slow tokenizers do not exist here.
     batch_size: most texts at once; None: as many as their lengths suggest.
     progress_bar: True shows one for long work, False none.
-    scale_score: scores from 0 to 1 instead of the raw similarity, or of the blend's sum.
+    scale_score: True gives scores from 0 to 1: (cosine + 1) / 2 for pairs of unit length or cosine, the logistic
+        function of a hundredth of the dot product for others. False gives the cosine or dot product itself, whatever
+        the store computes, and the sum of a blend.
     mode: "dense" ranks by vectors, as DensePassageRetriever does; "blend" by vectors and BM25 together, which ranks
         better. BM25 then counts, in memory, the words of all documents of the store, and follows what is written,
         deleted and updated; filters hold in every store.
+    use_fast_tokenizers, similarity_function, global_loss_buffer_size, devices: nothing here.
     model_version, use_auth_token: revision and token of LoadOptions. A saved pipeline holds a token given as
         text; the environment variable HF_TOKEN works without.
-    local_files_only, pooling, normalize, backend, threads, precision: as in LoadOptions.
+    local_files_only, fingerprint, pooling, normalize, exact_dot, backend, threads, precision: as in LoadOptions.
+    stamp_documents: whether embed_documents writes what made the vectors into meta["dpr_tiny_model"], also in
+        document_store where that keeps documents in SQL, as FAISSDocumentStore does.
+    on_mismatch: "error" or "warn" where a document is found that another model was stamped on.
 
     Raises ValueError for a document store that does not fit.
     """
@@ -87,9 +98,17 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         backend: str = DEFAULTS["backend"],
         threads: Optional[int] = DEFAULTS["threads"],
         mode: str = "dense",
+        exact_dot: bool = DEFAULTS["exact_dot"],
+        fingerprint: Optional[str] = DEFAULTS["fingerprint"],
+        stamp_documents: bool = True,
+        on_mismatch: str = "error",
+        similarity_function: str = "dot_product",
+        global_loss_buffer_size: int = 150000,
+        devices: Optional[List[Any]] = None,
     ) -> None:
         super().__init__()
-        check_choices(model, query_embedding_model, passage_embedding_model, use_fast_tokenizers, title_field, mode)
+        check_choices(model, query_embedding_model, passage_embedding_model, title_field, mode, on_mismatch)
+        take_without_meaning(self._component_config["params"])
         self.document_store = document_store
         self.top_k = positive("top_k", top_k)
         self.title_field = title_field
@@ -99,30 +118,24 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         self.scale_score = scale_score
         self.use_gpu = use_gpu
         self.mode = mode
+        self.stamp_documents = stamp_documents
+        self.on_mismatch = on_mismatch
         self._blend = StoreBlend()
-        self._run_options: Dict[str, Any] = {"backend": backend, "threads": threads, "precision": precision}
+        self._run_options = {"backend": backend, "threads": threads, "precision": precision, "exact_dot": exact_dot}
         self._run_options["device"] = None if use_gpu else _CPU
-        self.encoder = DualEncoder.from_pretrained(
-            model,
-            query_model=query_embedding_model,
-            passage_model=passage_embedding_model,
-            max_query_length=max_seq_len_query,
-            max_passage_length=max_seq_len_passage,
-            revision=model_version,
-            token=use_auth_token,
-            local_files_only=local_files_only,
-            pooling=cast(Optional[Pooling], pooling),
-            normalize=normalize,
-            **self._run_options,
-        )
+        options = {
+            **{"max_query_length": max_seq_len_query, "max_passage_length": max_seq_len_passage},
+            **{"revision": model_version, "token": use_auth_token, "local_files_only": local_files_only},
+            **{"fingerprint": fingerprint, "pooling": pooling, "normalize": normalize, **self._run_options},
+        }
+        sides = query_embedding_model, passage_embedding_model
+        self.encoder = DualEncoder.from_pretrained(model, query_model=sides[0], passage_model=sides[1], **options)
         if document_store is not None:
             check_document_store(document_store, self.encoder)
-        # Haystack writes the arguments to YAML, which has no word for a Path.
-        arguments = self._component_config["params"]
-        arguments.update({name: str(value) for name, value in arguments.items() if isinstance(value, Path)})
+        self.name_models(BUNDLED_NAME if model is None else model, *sides)
 
     def __repr__(self) -> str:
-        return f"TinyDPRRetriever({self.encoder!r})"
+        return f"TinyDPRRetriever({self.encoder!r}, mode={self.mode!r})"
 
     def retrieve(
         self,
@@ -139,12 +152,14 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         None is the constructor's value, or the document store's own index. The document store handles filters and
         headers: FAISSDocumentStore ignores filters with a warning, unless they are for a blend, and refuses headers.
         """
-        store, options = self._search_options(document_store, top_k, index, scale_score)
-        vector = self.embed_queries([query])[0]
+        store, options, scale = self._search_options(document_store, top_k, index, scale_score)
+        vectors = self.embed_queries([query])
         if self.mode == "blend":
-            return self._blend.search(store, [query], [vector], filters, headers, **self._blend_options, **options)[0]
-        documents: List[Document] = store.query_by_embedding(vector, filters=filters, headers=headers, **options)
-        return documents
+            found = self._blended(store, [query], vectors, filters, headers, scale, options)
+        else:
+            options.update(query_options(store, scale), headers=headers)
+            found = [store.query_by_embedding(vectors[0].copy(), filters=filters, **options)]
+        return self._checked(found, vectors, store, scale)[0]
 
     def retrieve_batch(
         self,
@@ -158,14 +173,14 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         document_store: Optional[BaseDocumentStore] = None,
     ) -> List[List[Document]]:
         """Return for each query what retrieve() returns; filters is one for all, or a list of one per query."""
-        store, options = self._search_options(document_store, top_k, index, scale_score)
-        vectors = list(self.embed_queries(queries, batch_size))
+        store, options, scale = self._search_options(document_store, top_k, index, scale_score)
+        vectors = self.embed_queries(queries, batch_size)
         if self.mode == "blend":
-            return self._blend.search(store, queries, vectors, filters, headers, **self._blend_options, **options)
-        documents: List[List[Document]] = store.query_by_embedding_batch(
-            vectors, filters=filters, headers=headers, **options
-        )
-        return documents
+            found = self._blended(store, queries, vectors, filters, headers, scale, options)
+        else:
+            options.update(query_options(store, scale), headers=headers)
+            found = store.query_by_embedding_batch(list(vectors.copy()), filters=filters, **options)
+        return self._checked(found, vectors, store, scale)
 
     def embed_queries(self, queries: List[str], batch_size: Optional[int] = None) -> Vectors:
         """Encode queries to float32 [n, embedding_dim]; raises TypeError naming the first one that is not a str."""
@@ -175,111 +190,46 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
     def embed_documents(self, documents: List[Document]) -> Vectors:
         """Encode documents, title and text, to float32 [n, embedding_dim].
 
-        Raises, before anything is encoded, ValueError for a document without text and TypeError for a title that is
-        not a str; each names the document.
+        With stamp_documents their meta then says by which model. Raises, before anything is encoded, ValueError for a
+        document without text and TypeError for a title that is not a str; each names the document.
         """
         if not isinstance(documents, Iterable):
             raise TypeError(f"documents is a {type(documents).__name__}; expected a list of Documents")
         title_field = self.title_field if self.embed_title else None
         passages = [as_passage(document, position, title_field) for position, document in enumerate(documents)]
         self._blend.mark_changed()  # a store that updates its vectors may hold other texts than before
-        return self.encoder.encode_passages(passages, batch_size=self.batch_size, show_progress=self._show_progress)
-
-    def train(
-        self,
-        data_dir: str,
-        train_filename: str,
-        dev_filename: Optional[str] = None,
-        test_filename: Optional[str] = None,
-        max_samples: Optional[int] = None,
-        max_processes: int = 128,
-        multiprocessing_strategy: Optional[str] = None,
-        dev_split: float = 0,
-        batch_size: int = 2,
-        embed_title: bool = True,
-        num_hard_negatives: int = 1,
-        num_positives: int = 1,
-        n_epochs: int = 3,
-        evaluate_every: int = 1000,
-        n_gpu: int = 1,
-        learning_rate: float = 1e-5,
-        epsilon: float = 1e-08,
-        weight_decay: float = 0.0,
-        num_warmup_steps: int = 100,
-        grad_acc_steps: int = 1,
-        use_amp: bool = False,
-        optimizer_name: str = "AdamW",
-        optimizer_correct_bias: bool = True,
-        save_dir: str = "../saved_models/dpr",
-        query_encoder_save_dir: str = "query_encoder",
-        passage_encoder_save_dir: str = "passage_encoder",
-        checkpoint_root_dir: Union[str, Path] = "model_checkpoints",
-        checkpoint_every: Optional[int] = None,
-        checkpoints_to_keep: int = 3,
-        early_stopping: Optional[Any] = None,
-    ) -> None:
-        """Train both sides further on DPR JSON, write them into save_dir, and use them from then on.
-
-        The parameters are DensePassageRetriever's. One reading process and one checkpoint are enough here whatever
-        max_processes and checkpoints_to_keep say; grad_acc_steps times batch_size questions make one batch, encoded
-        batch_size at a time; early_stopping gives the patience, in evaluations by DPR's average rank. Documents that
-        are already indexed keep their former vectors: call update_embeddings. Raises ValueError for a value that is
-        not supported here. Needs the extra `train`.
-        """
-        parameters = {name: value for name, value in locals().items() if name != "self"}
-        del parameters["query_encoder_save_dir"], parameters["passage_encoder_save_dir"]
-        try:
-            from dpr_tiny_retriever.adapters.farm_haystack_training import train_as_haystack
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").split(".")[0]
-            raise MissingExtraError(
-                f'training needs {missing}, which is not installed; run: pip install "dpr-tiny-retriever[train]"'
-            ) from error
-        self.encoder = train_as_haystack(self.encoder, use_gpu=self.use_gpu, **parameters)
-        self.save(save_dir, query_encoder_save_dir, passage_encoder_save_dir)
-        query, passage = (str(Path(save_dir) / name) for name in (query_encoder_save_dir, passage_encoder_save_dir))
-        # With the backend and device of before; a pipeline that is saved from now on names the trained models.
-        self.encoder = DualEncoder.from_pretrained(query_model=query, passage_model=passage, **self._run_options)
-        arguments = self._component_config["params"]
-        arguments.pop("model", None)
-        arguments.update(query_embedding_model=query, passage_embedding_model=passage)
-
-    def save(
-        self,
-        save_dir: Union[str, Path],
-        query_encoder_dir: str = "query_encoder",
-        passage_encoder_dir: str = "passage_encoder",
-    ) -> None:
-        """Write both sides into a folder, or neither; other libraries load them too."""
-        with replaced_folder(Path(save_dir)) as folder:
-            self.encoder.query_encoder.save_pretrained(folder / query_encoder_dir)
-            self.encoder.passage_encoder.save_pretrained(folder / passage_encoder_dir)
-
-    @classmethod
-    def load(
-        cls,
-        load_dir: Union[str, Path],
-        document_store: Optional[BaseDocumentStore] = None,
-        query_encoder_dir: str = "query_encoder",
-        passage_encoder_dir: str = "passage_encoder",
-        **parameters: Any,
-    ) -> "TinyDPRRetriever":
-        """Load what save() wrote; the other parameters are the constructor's."""
-        return cls(
-            document_store,
-            query_embedding_model=Path(load_dir) / query_encoder_dir,
-            passage_embedding_model=Path(load_dir) / passage_encoder_dir,
-            **parameters,
-        )
+        vectors = self.encoder.encode_passages(passages, batch_size=self.batch_size, show_progress=self._show_progress)
+        if self.stamp_documents:
+            stamp(documents, str(self.encoder.stamp), self.document_store)
+        return vectors
 
     @property
     def _show_progress(self) -> Optional[bool]:
         return None if self.progress_bar else False
 
-    @property
-    def _blend_options(self) -> Dict[str, Any]:
-        cosine = scores_are_cosines(self.encoder.similarity, normalize=self.encoder.normalize)
-        return {"cosine": cosine, "title_field": self.title_field if self.embed_title else None}
+    def _blended(
+        self,
+        store: BaseDocumentStore,
+        queries: List[str],
+        vectors: Vectors,
+        filters: Any,
+        headers: Optional[Dict[str, str]],
+        scale: bool,
+        options: Dict[str, Any],
+    ) -> List[List[Document]]:
+        title_field = self.title_field if self.embed_title else None
+        options = {**options, "encoder": self.encoder, "title_field": title_field, "scale_score": scale}
+        return self._blend.search(store, queries, list(vectors), filters, headers, **options)
+
+    def _checked(
+        self, found: Sequence[List[Document]], vectors: Vectors, store: BaseDocumentStore, scale: bool
+    ) -> List[List[Document]]:
+        """What was found, if it is of this model, each document with its score."""
+        for documents, vector in zip(found, vectors, strict=True):
+            check_stamps(documents, self.encoder.stamp, self.on_mismatch)
+            if self.mode == "dense":
+                score_documents(documents, vector, store, self.encoder, scale=scale)
+        return list(found)
 
     def _search_options(
         self,
@@ -287,14 +237,14 @@ class TinyDPRRetriever(DenseRetriever):  # type: ignore[misc]
         top_k: Optional[int],
         index: Optional[str],
         scale_score: Optional[bool],
-    ) -> Tuple[BaseDocumentStore, Dict[str, Any]]:
-        """The document store to search, and what a query of it takes: a call's values before the constructor's."""
+    ) -> Tuple[BaseDocumentStore, Dict[str, Any], bool]:
+        """The document store, what a query of it takes, and scale_score: a call's values before the constructor's."""
         store = self.document_store if document_store is None else document_store
         if store is None:
             raise ValueError("there is no document store to search; pass document_store= here or to the constructor")
         check_document_store(store, self.encoder)
-        return store, {
+        options = {
             "top_k": self.top_k if top_k is None else positive("top_k", top_k),
             "index": store.index if index is None else index,
-            "scale_score": self.scale_score if scale_score is None else scale_score,
         }
+        return store, options, self.scale_score if scale_score is None else scale_score

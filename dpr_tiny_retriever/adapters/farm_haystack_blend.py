@@ -12,9 +12,11 @@ import numpy as np
 
 from dpr_tiny_retriever.adapters.farm_haystack_checks import as_passage
 from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, Document, FilterType
+from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.blended_search import list_length
 from dpr_tiny_retriever.retrieval.bm25_mirror import BM25Mirror
+from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 from dpr_tiny_retriever.types import Vectors
 
 #: By which haystack divides BM25 scores before it scales them to 0 ... 1.
@@ -65,7 +67,7 @@ class StoreBlend:
         filters: FilterType | list[FilterType | None] | None,
         headers: dict[str, str] | None,
         *,
-        cosine: bool,
+        encoder: DualEncoder,
         title_field: str | None,
         top_k: int,
         index: str,
@@ -75,7 +77,7 @@ class StoreBlend:
 
         filters: one for all questions, or a list of one for each. They hold for every hit, also in stores that ignore
         them when they search by vector, as FAISSDocumentStore does.
-        cosine: whether vectors are compared by cosine. scale_score: scores from 0 to 1.
+        encoder: what made the vectors. scale_score: scores from 0 to 1.
         """
         each = filters if isinstance(filters, list) else [filters] * len(questions)
         if len(each) != len(questions):
@@ -83,16 +85,23 @@ class StoreBlend:
         place = _Place(store, index, headers, title_field)
         found = []
         for question, vector, where in zip(questions, vectors, each, strict=True):
-            documents = self._search(place, question, vector, where, cosine, top_k)
+            documents = self._search(place, question, vector, where, encoder, top_k)
             for document in documents:
                 document.score = 1 / (1 + math.exp(-document.score / _SCALE)) if scale_score else document.score
             found.append(documents)
         return found
 
     def _search(
-        self, place: _Place, question: str, vector: Vectors, filters: FilterType | None, cosine: bool, top_k: int
+        self,
+        place: _Place,
+        question: str,
+        vector: Vectors,
+        filters: FilterType | None,
+        encoder: DualEncoder,
+        top_k: int,
     ) -> list[Document]:
         store, options, depth = place.store, place.options, list_length(top_k)
+        cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
         allowed = None
         if filters:  # some stores ignore filters when they search by vector, so the documents are compared here
             listed = store.get_all_documents_generator(filters=filters, return_embedding=True, **options)
@@ -100,7 +109,7 @@ class StoreBlend:
         else:
             nearest = store.query_by_embedding(vector, top_k=depth, return_embedding=True, scale_score=False, **options)
             by_id = {document.id: document for document in nearest}
-        dense = _nearest(vector, by_id.values(), depth, cosine)
+        dense = _nearest(vector, by_id.values(), depth, 1.0 if cosine else encoder.exact_dot_bound)
         mirror = self._mirror(place, [by_id[id] for id in dense])
         hits = mirror.search(question, dense, top_k, cosine=cosine, among=allowed)
         missing = [hit.id for hit in hits if hit.id not in by_id]
@@ -127,14 +136,18 @@ class StoreBlend:
         return mirror
 
 
-def _nearest(vector: Vectors, documents: Iterable[Document], k: int, cosine: bool) -> dict[str, float]:
-    """The k documents nearest to a question by cosine or dot product, whatever the store's scores are."""
+def _nearest(vector: Vectors, documents: Iterable[Document], k: int, length: float | None) -> dict[str, float]:
+    """The k documents nearest to a question by dot product, whatever the store's scores are.
+
+    length: that of all passage vectors, which stores of cosine may have made 1. With 1, the question is scaled too.
+    """
     embedded = [document for document in documents if document.embedding is not None]
     if not embedded:
         return {}
     vectors = np.array([document.embedding for document in embedded], np.float32)
-    if cosine:
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    if length is not None:
+        vectors = vectors * (length / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+    if length == 1:
         vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
     scores = (vectors @ vector).tolist()
     best = sorted(range(len(scores)), key=lambda row: -scores[row])[:k]

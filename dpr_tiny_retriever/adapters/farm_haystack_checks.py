@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, Document
@@ -9,20 +11,24 @@ from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.passage import Passage
 
 # Haystack's document stores have several words for each similarity.
-_SIMILARITIES = {
+_SIMILARITIES: Mapping[Any, str] = {
     **dict.fromkeys(("dot_product", "dot", "dotProduct"), "dot"),
     **dict.fromkeys(("l2", "l2-squared", "euclidean"), "l2"),
     "cosine": "cosine",
 }
 
 
+#: Parameters of DensePassageRetriever that mean nothing here: their default there, and why.
+_WITHOUT_MEANING: Mapping[str, tuple[object, str]] = {
+    "use_fast_tokenizers": (True, "slow tokenizers do not exist here, and give the same tokens"),
+    "similarity_function": ("dot_product", "encoder.similarity says what the model is compared by"),
+    "global_loss_buffer_size": (150000, "it is for training in several processes of torch"),
+    "devices": (None, "they are torch's; use_gpu=False stays on the CPU, True takes a GPU that TensorFlow sees"),
+}
+
+
 def check_choices(
-    model: object,
-    query_model: object,
-    passage_model: object,
-    use_fast_tokenizers: bool,
-    title_field: object,
-    mode: object,
+    model: object, query_model: object, passage_model: object, title_field: object, mode: object, on_mismatch: object
 ) -> None:
     """Raise for constructor arguments that do not go together or do not exist here."""
     named = (query_model is not None, passage_model is not None)
@@ -31,12 +37,19 @@ def check_choices(
             f"found {model=}, query_embedding_model={query_model!r}, passage_embedding_model={passage_model!r}; "
             "expected model alone (the second argument by position), or the other two by name"
         )
-    if not use_fast_tokenizers:
-        raise ValueError("found use_fast_tokenizers=False, but only fast tokenizers exist here; leave it out")
     if not isinstance(title_field, str):
         raise TypeError(f"title_field is {title_field!r}; expected str, or embed_title=False")
     if mode not in ("dense", "blend"):
         raise ValueError(f"mode is {mode!r}; expected 'dense' or 'blend'")
+    if on_mismatch not in ("error", "warn"):
+        raise ValueError(f"on_mismatch is {on_mismatch!r}; expected 'error' or 'warn'")
+
+
+def take_without_meaning(arguments: dict[str, Any]) -> None:
+    """Take out of a node's arguments those that mean something to DensePassageRetriever alone, with a warning."""
+    for name, (default, why) in _WITHOUT_MEANING.items():
+        if name in arguments and (value := arguments.pop(name)) != default:
+            warnings.warn(f"{name} is {value!r}, which changes nothing here: {why}; leave it out", stacklevel=4)
 
 
 def as_passage(document: Document, position: int, title_field: str | None) -> Passage:
@@ -63,7 +76,7 @@ def as_passage(document: Document, position: int, title_field: str | None) -> Pa
 
 
 def check_document_store(store: BaseDocumentStore, encoder: DualEncoder) -> None:
-    """Raise ValueError for a document store of another width, or one that ranks by another similarity."""
+    """Raise ValueError for a document store of another width, or one that ranks otherwise than the model."""
     name, width = type(store).__name__, encoder.embedding_dim
     store_width = getattr(store, "embedding_dim", None)
     if store_width not in (None, width):
@@ -74,14 +87,27 @@ def check_document_store(store: BaseDocumentStore, encoder: DualEncoder) -> None
     similarity: Any = getattr(store, "similarity", None)
     if similarity is None:
         return
-    known = _SIMILARITIES.get(similarity)
-    if known == encoder.similarity or (known is not None and encoder.normalize):
-        return  # vectors of unit length rank alike under every similarity
-    expected = "dot_product" if encoder.similarity == "dot" else encoder.similarity
+    known = store_similarity(store)
+    if known == encoder.similarity or (
+        known is not None and (encoder.normalize or encoder.exact_dot_bound is not None)
+    ):
+        return  # vectors of unit length, and those with exact_dot, rank alike under every similarity
+    expected, otherwise = "cosine", "load the model with normalize=True, which fits every similarity"
+    if encoder.similarity == "dot":
+        expected = "dot_product"
+        otherwise = (
+            f"keep the store's similarity with exact_dot=True, which ranks as the dot product does, in a store of "
+            f"embedding_dim={width + 1}; or with normalize=True, which ranks by cosine"
+        )
     raise ValueError(
         f"{name} has similarity {similarity!r}, which ranks differently from this model; expected "
-        f"{expected!r}: make a new one with {name}(embedding_dim={width}, similarity={expected!r})"
+        f"{expected!r}: make a new one with {name}(embedding_dim={width}, similarity={expected!r}); or {otherwise}"
     )
+
+
+def store_similarity(store: BaseDocumentStore) -> str | None:
+    """What a store ranks by, "dot", "cosine" or "l2"; None where that is not known."""
+    return _SIMILARITIES.get(getattr(store, "similarity", None))
 
 
 def positive(name: str, value: int) -> int:

@@ -28,7 +28,9 @@ def test_a_pipeline_from_yaml_has_the_backend_and_threads_that_were_saved(tmp_pa
     pipeline.add_node(retriever, name="Retriever", inputs=["Query"])
     pipeline.save_to_yaml(tmp_path / "pipeline.yaml")
     loaded = Pipeline.load_from_yaml(tmp_path / "pipeline.yaml").get_node("Retriever")
-    assert loaded.get_params() == {"model": str(pair_directory), "backend": "numpy", "threads": 2}
+    fingerprint = retriever.encoder.fingerprint(model_only=True)
+    expected = {"model": str(pair_directory), "backend": "numpy", "threads": 2, "fingerprint": fingerprint}
+    assert loaded.get_params() == expected
     assert loaded.encoder.backend == "numpy"
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import pydoc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
 pytestmark = pytest.mark.farm_haystack
 
-OpenStore = Callable[..., FAISSDocumentStore]
-
-NOT_MIRRORED = {
-    "devices": "torch devices",
-    "similarity_function": "of the training loss",
-    "global_loss_buffer_size": "of distributed training in torch",
+#: What DensePassageRetriever alone takes into account, each with a value that is not the default.
+WITHOUT_MEANING: dict[str, object] = {
+    "use_fast_tokenizers": False,
+    "similarity_function": "cosine",
+    "global_loss_buffer_size": 300_000,
+    "devices": ["cuda:0"],
 }
+
+OpenStore = Callable[..., FAISSDocumentStore]
 
 
 def parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
@@ -31,9 +34,9 @@ def parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
 
 def test_the_constructor_has_the_parameters_of_dense_passage_retriever() -> None:
     ours, theirs = parameters(TinyDPRRetriever), parameters(DensePassageRetriever)
-    assert theirs.keys() - ours.keys() == NOT_MIRRORED.keys()
+    assert theirs.keys() <= ours.keys()
     assert next(iter(ours)) == next(iter(theirs)) == "document_store"
-    for name in ("top_k", "use_gpu", "embed_title", "progress_bar", "scale_score", "use_auth_token"):
+    for name in ("top_k", "use_gpu", "embed_title", "progress_bar", "scale_score", "use_auth_token", *WITHOUT_MEANING):
         assert ours[name].default == theirs[name].default
 
 
@@ -64,10 +67,26 @@ def test_a_model_for_each_side_makes_a_pair(pair_directory: Path, retriever: Tin
     np.testing.assert_allclose(named.embed_documents([document]), retriever.embed_documents([document]), atol=1e-5)
 
 
-def test_use_fast_tokenizers_false_is_refused(pair_directory: Path) -> None:
-    assert TinyDPRRetriever(model=pair_directory, use_fast_tokenizers=True).top_k == 10
-    with pytest.raises(ValueError, match=r"use_fast_tokenizers=False.*leave it out"):
-        TinyDPRRetriever(model=pair_directory, use_fast_tokenizers=False)
+@pytest.mark.parametrize("name", WITHOUT_MEANING)
+def test_parameters_without_meaning_here_are_taken_with_a_warning(pair_directory: Path, name: str) -> None:
+    default = inspect.signature(DensePassageRetriever).parameters[name].default
+    TinyDPRRetriever(model=pair_directory, **{name: default})
+    value = WITHOUT_MEANING[name]
+    with pytest.warns(UserWarning, match=f"{name} is .*, which changes nothing here: .*; leave it out") as caught:
+        taken = TinyDPRRetriever(model=pair_directory, **{name: value})
+    assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
+    assert name not in taken.get_params()  # nor in YAML
+
+
+def test_help_lists_the_parameters_and_a_repr_says_what_it_is(pair_directory: Path) -> None:
+    text = " ".join(pydoc.plain(pydoc.render_doc(TinyDPRRetriever)).split())
+    for name in parameters(TinyDPRRetriever):
+        assert f"{name}:" in text or f"{name}," in text, name
+    shown = repr(TinyDPRRetriever(model=pair_directory, backend="numpy", exact_dot=True))
+    assert shown == (
+        f"TinyDPRRetriever(DualEncoder('{pair_directory}', embedding_dim=129, exact_dot=True, similarity='dot', "
+        "backend='numpy'), mode='dense')"
+    )
 
 
 def test_a_missing_side_or_a_model_named_twice_is_refused(pair_directory: Path) -> None:
@@ -102,7 +121,10 @@ def test_a_store_with_another_similarity_is_refused(
     open_store: OpenStore, pair_directory: Path, retriever: TinyDPRRetriever, similarity: str
 ) -> None:
     store = open_store(embedding_dim=128, similarity=similarity)
-    message = f"similarity '{similarity}'.*expected 'dot_product'.*similarity='dot_product'"
+    message = (
+        f"similarity '{similarity}'.*expected 'dot_product'.*similarity='dot_product'.*; or keep .* exact_dot=True, "
+        "which ranks as the dot product does, in a store of embedding_dim=129; or with normalize=True"
+    )
     with pytest.raises(ValueError, match=message):
         TinyDPRRetriever(store, pair_directory)
     with pytest.raises(ValueError, match=message):

@@ -15,7 +15,9 @@ from haystack import Document, Pipeline
 from haystack.document_stores import FAISSDocumentStore
 from haystack.errors import HaystackError
 
+from dpr_tiny_retriever import ModelMismatchError
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
+from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
 
 pytestmark = pytest.mark.farm_haystack
 
@@ -102,6 +104,9 @@ def test_yaml_keeps_every_parameter(tmp_path: Path, pair_directory: Path) -> Non
         "precision": "float32",
         "backend": "numpy",
         "threads": 1,
+        "exact_dot": False,
+        "stamp_documents": False,
+        "on_mismatch": "warn",
     }
     before = TinyDPRRetriever(**parameters)
     as_node(before).save_to_yaml(tmp_path / "pipeline.yaml")
@@ -114,6 +119,8 @@ def test_yaml_keeps_every_parameter(tmp_path: Path, pair_directory: Path) -> Non
         "batch_size",
         "progress_bar",
         "scale_score",
+        "stamp_documents",
+        "on_mismatch",
     ):
         assert getattr(after, name) == parameters[name]
     assert (after.encoder.query_encoder.max_length, after.encoder.passage_encoder.max_length) == (20, 40)
@@ -124,6 +131,8 @@ def test_yaml_keeps_every_parameter(tmp_path: Path, pair_directory: Path) -> Non
 def test_yaml_may_leave_parameters_out_or_set_them_to_null(tmp_path: Path, pair_directory: Path) -> None:
     optional = ("document_store", "query_embedding_model", "passage_embedding_model", "model_version")
     optional += (
+        "fingerprint",
+        "devices",
         "max_seq_len_query",
         "max_seq_len_passage",
         "batch_size",
@@ -148,17 +157,33 @@ def test_yaml_may_leave_parameters_out_or_set_them_to_null(tmp_path: Path, pair_
         assert loaded.embed_queries(["who"]).shape == (1, 128)
 
 
+def test_yaml_names_the_bundled_pair_with_its_release_and_fingerprint(tmp_path: Path) -> None:
+    retriever = TinyDPRRetriever(backend="numpy")
+    as_node(retriever).save_to_yaml(tmp_path / "pipeline.yaml")
+    config = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
+    [node] = config["components"]
+    assert node["params"]["model"] == BUNDLED_NAME
+    assert node["params"]["fingerprint"] == retriever.encoder.fingerprint(model_only=True)
+    node["params"]["max_seq_len_passage"] = 100  # another length is no other model
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config))
+    assert Pipeline.load_from_yaml(tmp_path / "pipeline.yaml").get_node("Retriever").encoder.embedding_dim == 128
+    node["params"]["fingerprint"] = "0" * 32
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(HaystackError) as caught:
+        Pipeline.load_from_yaml(tmp_path / "pipeline.yaml")
+    assert isinstance(caught.value.__cause__, ModelMismatchError)
+
+
 FRESH_PROCESS = """
 import json, sys
 from pathlib import Path
 from haystack import Pipeline
-from haystack.document_stores import FAISSDocumentStore
-from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
+import dpr_tiny_retriever.adapters.farm_haystack
 
 folder, questions = Path(sys.argv[1]), json.loads(sys.argv[2])
-store = FAISSDocumentStore.load(folder / "index.faiss")
-retriever = TinyDPRRetriever.load(folder / "pair", store, top_k=3)
 pipeline = Pipeline.load_from_yaml(folder / "pipeline.yaml")
+retriever = pipeline.get_node("Retriever")
+retriever = type(retriever).load(folder / "pair", retriever.document_store, top_k=3)
 as_hits = lambda documents: [[document.id, document.score] for document in documents]
 print(json.dumps({
     "reopened": [as_hits(retriever.retrieve(question)) for question in questions],
