@@ -16,9 +16,9 @@ demo: $(DEMO)/.installed
 test: $(TOOLS)/.installed
 	$(NOX)
 
-## Check style and types
+## Check style and types, and the workflows and forms of the project
 lint: $(TOOLS)/.installed
-	$(NOX) -s lint
+	$(NOX) -s lint project_files
 
 ## Load what is saved here with transformers 5 and sentence-transformers (installs torch)
 interop: $(TOOLS)/.installed

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import nox
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
 from uv import find_uv_bin
 
 nox.needs_version = ">=2025.5.1"
@@ -216,9 +218,37 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def project_files(session: nox.Session) -> None:
+    """Workflows, issue forms, CITATION.cff and the hooks of pre-commit, checked without the network."""
+    session.install("--group", "project-files")
+    # --strict-collection: a file that it cannot read is an error, not a warning.
+    session.run("zizmor", "--offline", "--quiet", "--pedantic", "--strict-collection", ".github")
+    for schema, files in SCHEMAS.items():
+        paths = sorted(str(path) for path in Path().glob(files))
+        session.run("check-jsonschema", "--quiet", "--builtin-schema", schema, *paths)
+    session.run("pre-commit", "validate-config", ".pre-commit-config.yaml")
+
+
+#: The schemas that come with check-jsonschema, and what has their form.
+SCHEMAS = {
+    "vendor.github-workflows": ".github/workflows/*.yml",
+    "custom.github-workflows-require-timeout": ".github/workflows/*.yml",
+    "vendor.dependabot": ".github/dependabot.yml",
+    "vendor.github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "vendor.github-issue-forms": ".github/ISSUE_TEMPLATE/[0-9]*.yml",
+    "vendor.citation-file-format": "CITATION.cff",
+}
+
+
 @cache
 def wheel(flags: str = "") -> Path:
-    """The wheel of this checkout, built once a run, its C compiled with further flags."""
+    """The wheel of this checkout, built once a run, its C compiled with further flags.
+
+    Where the environment variable DPR_TINY_WHEELS names a folder, the wheel there that is for this platform.
+    """
+    if not flags and os.environ.get("DPR_TINY_WHEELS"):
+        return _fitting_wheel(Path(os.environ["DPR_TINY_WHEELS"]))
     folder = Path(".nox") / ("wheel-with-flags" if flags else "wheel")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree("build", ignore_errors=True)  # setuptools would pack what is there of modules that are gone
@@ -227,6 +257,15 @@ def wheel(flags: str = "") -> Path:
     subprocess.run(command, check=True, env=environment)
     [path] = folder.glob("*.whl")
     return path.resolve()
+
+
+def _fitting_wheel(folder: Path) -> Path:
+    """The wheel in a folder that is for this platform."""
+    here = frozenset(sys_tags())
+    found = [path for path in sorted(folder.glob("*.whl")) if parse_wheel_filename(path.name)[3] & here]
+    if len(found) != 1:
+        raise SystemExit(f"found {[path.name for path in found]} for this platform in {folder}; expected one wheel")
+    return found[0].resolve()
 
 
 def install(session: nox.Session, extras: str, *arguments: str, built: Path | None = None) -> None:
@@ -266,8 +305,7 @@ def _installed_size(session: nox.Session) -> float:
     """Install the base into an environment of its own; returns the MB of its files."""
     folder = Path(session.create_tmp()) / "base"
     session.run("uv", "venv", "--quiet", "--clear", str(folder), external=True)
-    python = str(folder / "bin" / "python")
-    session.run("uv", "pip", "install", "--quiet", "--python", python, str(wheel()), external=True)
+    session.run("uv", "pip", "install", "--quiet", "--python", str(folder), str(wheel()), external=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     if size > LARGEST_BASE * 10**6:
         session.error(f"the base installation takes {size / 1e6:.1f} MB; expected at most {LARGEST_BASE}")

@@ -14,7 +14,7 @@ import pytest
 from native_code import ROOT
 from native_models import BUILDS
 
-FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "csrc", "dpr_tiny_retriever")
+FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "MANIFEST.in", "csrc", "dpr_tiny_retriever")
 
 
 @pytest.fixture

@@ -173,6 +173,13 @@ def test_the_house_is_in_order(broken: object) -> None:
     assert broken() == []
 
 
+def test_the_picture_in_contributing_is_of_this_house() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = re.findall(r"```\n(__main__.*?)```", text, flags=re.DOTALL)[0]
+    rows = [re.findall(r"(\w+)(?:/|\.py)(?= |$)", row) for row in picture.splitlines()]
+    assert [set(row) for row in rows] == FLOORS
+
+
 def test_every_test_module_runs_in_a_session() -> None:
     modules = sorted((ROOT / "tests").rglob("test_*.py"))
     assert [str(path) for path in modules if not any(runs_in(name, path) for name in SESSIONS)] == []
