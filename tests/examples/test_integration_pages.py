@@ -1,0 +1,33 @@
+"""The pages for the lists of Haystack and LangChain: their code runs as it stands, their form is that of the lists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.haystack, pytest.mark.langchain]
+
+FOLDER = Path(__file__).parents[2] / "docs" / "integrations"
+PAGES = sorted(FOLDER.iterdir())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_code_of_a_page_runs_and_prints_what_it_says(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+    promised = re.findall(r"^print\(.*\)  # (.*)$", code, flags=re.MULTILINE)
+    assert promised
+    exec(compile(code, str(path), "exec"), {})
+    assert capsys.readouterr().out.splitlines() == promised
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_begins_with_what_its_list_asks_for(path: Path) -> None:
+    found = yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1])
+    if path.suffix == ".mdx":
+        assert found.keys() == {"title", "description"}
+    else:
+        assert found.keys() >= {"layout", "name", "description", "authors", "pypi", "type", "version"}
+        assert found["layout"] == "integration"
