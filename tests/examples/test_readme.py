@@ -21,6 +21,8 @@ NEEDS = {
     "haystack-ai": "haystack-ai",
     "LangChain": "langchain-core",
     "farm-haystack": "farm-haystack",
+    "farm-haystack 1.26": "farm-haystack",
+    "Evaluation without torch": "farm-haystack",
     "Two retrievers of your own in haystack-ai": "haystack-ai",
     "Vectors alone in LangChain": "langchain-core",
     "An index without any framework": "numpy",
