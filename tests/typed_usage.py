@@ -19,15 +19,20 @@ from numpy.typing import NDArray
 from typing_extensions import assert_type
 
 from dpr_tiny_retriever import (
+    STAMP_KEY,
     CheckpointError,
     DualEncoder,
     Encoder,
     IndexedPassage,
     MissingExtraError,
     ModelNotFoundError,
+    ModelStamp,
     Passage,
     PassageIndex,
     UnusableIndexError,
+    check_stamp,
+    dot_from_cosine,
+    dot_from_squared_l2,
 )
 from dpr_tiny_retriever.adapters.chroma import TinyDPREmbeddingFunction
 from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever as LangChainBlendRetriever
@@ -43,6 +48,7 @@ pair = DualEncoder.from_pretrained("nlpconnect-L2", revision="main", token="hf_.
 pair = DualEncoder.from_pretrained(Path("pair"), token=False, pooling="mean", normalize=True)
 pair = DualEncoder.from_pretrained(query_model="owner/query", passage_model=Path("passage"))
 pair = DualEncoder.from_pretrained("pair", backend="native", threads=2, device="/CPU:0", precision="bfloat16")
+pair = DualEncoder.from_pretrained("pair", exact_dot=True, fingerprint="0123456789abcdef0123456789abcdef")
 pair = DualEncoder.from_pretrained("pair", max_query_length=32, max_passage_length=128)
 
 options: LoadOptions = {"backend": "numpy", "threads": None}
@@ -52,6 +58,13 @@ assert_type(pair, DualEncoder)
 assert_type(pair.embedding_dim, int)
 assert_type(pair.similarity, Literal["dot", "cosine"])
 assert_type(pair.normalize, bool)
+assert_type(pair.exact_dot_bound, float | None)
+assert_type(pair.fingerprint(), str)
+assert_type(pair.stamp, ModelStamp)
+assert_type(ModelStamp.parse(str(pair.stamp)), ModelStamp)
+check_stamp({STAMP_KEY: str(pair.stamp)}.get(STAMP_KEY), pair.stamp)
+assert_type(dot_from_cosine(0.5, 1.0, pair.exact_dot_bound or 1.0), float)
+assert_type(dot_from_squared_l2(np.zeros(3, np.float32), 1.0, 1.0), NDArray[np.floating])
 assert_type(pair.query_encoder, Encoder)
 assert_type(pair.encode_queries(["a query"]), NDArray[np.float32])
 assert_type(pair.encode_queries(("a", "tuple"), batch_size=8, show_progress=False), NDArray[np.float32])

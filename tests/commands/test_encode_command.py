@@ -65,6 +65,24 @@ def test_a_folder_of_texts_is_split_into_passages(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(shard.vectors, axis=1), 1, atol=1e-5)
 
 
+def test_shards_with_exact_dot_know_it_and_questions_are_encoded_for_them(
+    corpus: Path, pair_directory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "questions.txt").write_text("how long is the river\n")
+    output, model = tmp_path / "shards", ("--model", pair_directory)
+    options = ("--exact-dot", "--max-passage-length", "20", "--format", "npy", "--keep", "title", "--keep", "text")
+    run(corpus, "--output", output, *model, *options)
+    [shard] = ShardFolder(output).shards()
+    assert shard.vectors.shape == (2, 129)
+    arguments = [output, "--into", f"index:{tmp_path / 'index.sqlite'}", "--questions", tmp_path / "questions.txt"]
+    loaded = CliRunner().invoke(commands, ["load", *map(str, arguments)], catch_exceptions=False)
+    assert "recall@20 1.0000 for 1 questions" in loaded.stdout
+    with pytest.raises(
+        ValueError, match="exact_dot is True with vectors of int8, which would not rank exactly; expect"
+    ):
+        run(corpus, "--output", tmp_path / "others", *model, *options, "--dtype", "int8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

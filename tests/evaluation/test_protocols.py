@@ -46,6 +46,19 @@ def single(result: Any) -> Result:
     return found
 
 
+@pytest.mark.parametrize("similarity", ["l2", "cosine"])
+def test_with_exact_dot_every_similarity_has_the_figures_of_the_dot_product(
+    tmp_path: Path, encoder: DualEncoder, pair_directory: Path, similarity: Any
+) -> None:
+    data = load_dataset(
+        write_text(tmp_path / "dev.json", json.dumps(dpr_records(25, hard_negatives=4))), hard_negatives=4
+    )
+    exact = DualEncoder.from_pretrained(pair_directory, exact_dot=True)
+    by_dot = single(evaluate(data, [Dense("dot", encoder, metric="dot")], ks=KS))
+    found = single(evaluate(data, [Dense("exact", exact, metric=similarity)], ks=KS))
+    np.testing.assert_array_equal(found.first_ranks, by_dot.first_ranks)
+
+
 @pytest.mark.parametrize("similarity", ["l2", "dot", "cosine"])
 @pytest.mark.parametrize("hard_negatives", [3, 4])
 def test_dpr_dev_ranks_the_positive_of_each_question(

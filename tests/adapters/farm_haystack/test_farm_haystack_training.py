@@ -48,7 +48,9 @@ def test_the_parameters_are_those_of_dense_passage_retriever() -> None:
 
 
 def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_directory: Path, tmp_path: Path) -> None:
-    retriever = TinyDPRRetriever(model=pair_directory, progress_bar=False, backend="numpy", max_seq_len_query=20)
+    options = {"progress_bar": False, "backend": "numpy", "max_seq_len_query": 20, "exact_dot": True}
+    retriever = TinyDPRRetriever(model=pair_directory, **options)
+    stamp = retriever.encoder.stamp
     before = retriever.embed_queries(["who wrote the river"])
     retriever.train(
         str(data_dir),
@@ -71,13 +73,17 @@ def test_training_changes_the_vectors_and_is_saved(data_dir: Path, pair_director
     after = retriever.embed_queries(["who wrote the river"])
     assert np.abs(after - before).max() > 1e-4
     assert (retriever.encoder.backend, retriever.encoder.query_encoder.max_length) == ("numpy", 20)
-    loaded = TinyDPRRetriever.load(tmp_path / "saved", query_encoder_dir="q", passage_encoder_dir="p", backend="numpy")
+    assert retriever.encoder.embedding_dim == 129
+    assert retriever.encoder.stamp.fingerprint != stamp.fingerprint
+    options = {"query_encoder_dir": "q", "passage_encoder_dir": "p", "backend": "numpy", "exact_dot": True}
+    loaded = TinyDPRRetriever.load(tmp_path / "saved", **options)
     np.testing.assert_allclose(loaded.embed_queries(["who wrote the river"]), after, atol=1e-6)
     assert list((tmp_path / "checkpoints").iterdir())
     parameters = retriever.get_params()
     assert parameters["query_embedding_model"] == str(tmp_path / "saved" / "q")
     assert parameters["passage_embedding_model"] == str(tmp_path / "saved" / "p")
     assert "model" not in parameters
+    assert parameters["fingerprint"] == loaded.encoder.fingerprint(model_only=True)
 
 
 WITHOUT_TENSORFLOW = """
