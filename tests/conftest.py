@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environments import SESSIONS, can_run_here, runs_in
+from environments import SESSIONS, can_run_here, markers_of, runs_in, suits_this_system
 from hypothesis import HealthCheck, settings
 from model_folders import write_pair
 from training_data import records
@@ -34,12 +34,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     modules = [path for path in modules if path.name.startswith("test_") and path.suffix == ".py"]
     if not modules:
         return None
+    modules = [path for path in modules if suits_this_system(markers_of(path))]
     return True if not any(runs_in(name, path) if name else can_run_here(path) for path in modules) else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The modules that take longest come first, so that no worker is left with one of them when the others are done."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of other systems.
+
+    The modules that take longest come first, so that no worker is left with one of them when the others are done.
+    """
+    suits = [suits_this_system(frozenset(mark.name for mark in item.iter_markers())) for item in items]
+    config.hook.pytest_deselected(items=[item for item, here in zip(items, suits, strict=True) if not here])
+    items[:] = [item for item, here in zip(items, suits, strict=True) if here]
     items.sort(key=lambda item: item.get_closest_marker("training") is None)
+
+
+@pytest.fixture
+def own_user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, not made yet, that is the user's cache on every system."""
+    for name in ("XDG_CACHE_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

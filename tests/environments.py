@@ -6,6 +6,8 @@ A module without a marker needs the base installation alone, and runs in the ses
 from __future__ import annotations
 
 import ast
+import os
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -32,6 +34,10 @@ NEEDS = {
     "transformers": "transformers",
     "vector_stores": "chroma-haystack",
 }
+
+
+#: Whether this system has what a marker of modules or of single tests asks for.
+SYSTEMS = {"linux": sys.platform == "linux", "posix": os.name == "posix"}
 
 
 class Session(NamedTuple):
@@ -71,7 +77,7 @@ def markers_of(path: Path) -> frozenset[str]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
             names = {part.attr for part in ast.walk(node.value) if isinstance(part, ast.Attribute)}
-            return frozenset(names & (NEEDS.keys() | ALSO))
+            return frozenset(names & (NEEDS.keys() | SYSTEMS.keys() | ALSO))
     return frozenset()
 
 
@@ -84,6 +90,11 @@ def runs_in(name: str, path: Path) -> bool:
     if session.runs is None or f"also_{name}" in markers:
         return f"also_{name}" in markers
     return bool(needs & session.runs) if session.runs else not needs
+
+
+def suits_this_system(markers: frozenset[str]) -> bool:
+    """Whether the system has what these markers ask for."""
+    return all(SYSTEMS[marker] for marker in markers & SYSTEMS.keys())
 
 
 def can_run_here(path: Path) -> bool:

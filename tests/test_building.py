@@ -51,6 +51,7 @@ def what_is_used(folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.posix
 def test_a_wheel_is_for_one_platform_and_every_python_and_holds_every_build(checkout: Path, tmp_path: Path) -> None:
     run_setup(checkout, "bdist_wheel")
     [wheel] = (checkout / "dist").glob("*.whl")
@@ -63,6 +64,7 @@ def test_a_wheel_is_for_one_platform_and_every_python_and_holds_every_build(chec
     assert what_is_used(installed).startswith(f"{BUILDS}")
 
 
+@pytest.mark.posix
 def test_without_a_compiler_the_build_succeeds_and_says_what_is_missing(checkout: Path, tmp_path: Path) -> None:
     said = run_setup(checkout, "bdist_wheel", path="/nowhere")
     reason = "it was built without a C compiler (none in CC, and no cc, gcc or clang)"
@@ -74,6 +76,7 @@ def test_without_a_compiler_the_build_succeeds_and_says_what_is_missing(checkout
     assert what_is_used(installed) == f"() {dict.fromkeys(('base', 'avx2', 'avx512'), reason)}\n"
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("compiler", "reason"), [("false", "false failed:"), ("/no/compiler", "the C compiler cannot be run: [Errno 2]")]
 )

@@ -17,11 +17,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "dpr-tiny-retriever"
 
 
+@pytest.mark.posix
 def test_a_cache_folder_lies_where_the_environment_says(cache: Path) -> None:
     assert user_cache("search") == cache / "search"
     assert not cache.exists(), "naming a folder does not make it"
 
 
+@pytest.mark.posix
 def test_folders_are_listed_with_the_size_of_all_their_files(cache: Path) -> None:
     assert cache_folders() == []
     deep = user_cache("search") / "a" / "b"
@@ -32,6 +34,7 @@ def test_folders_are_listed_with_the_size_of_all_their_files(cache: Path) -> Non
     assert cache_folders() == [CacheFolder(user_cache("old-version"), 0), CacheFolder(user_cache("search"), 8)]
 
 
+@pytest.mark.posix
 def test_clearing_removes_everything_and_follows_no_link(cache: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -45,6 +48,7 @@ def test_clearing_removes_everything_and_follows_no_link(cache: Path, tmp_path: 
     assert (outside / "precious").read_text() == "kept"
 
 
+@pytest.mark.posix
 def test_without_a_home_folder_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME", raising=False)

@@ -60,6 +60,7 @@ def kill_at(folder: Path, event: int) -> bool:
     return done.returncode != 0
 
 
+@pytest.mark.posix
 def test_killed_at_any_moment_it_leaves_the_former_folder_or_the_new_one(tmp_path: Path) -> None:
     kept = {"mine": "mine", "runs/log": "mine"}
     found = []
@@ -80,6 +81,7 @@ def test_killed_at_any_moment_it_leaves_the_former_folder_or_the_new_one(tmp_pat
     assert 10 < len(found) < 200
 
 
+@pytest.mark.posix
 def test_killed_at_any_moment_it_leaves_nothing_or_the_new_folder(tmp_path: Path) -> None:
     found = []
     for event in range(200):
@@ -135,6 +137,7 @@ def test_where_folders_cannot_be_exchanged_at_once_it_is_done_in_two_steps(
     assert os.listdir(tmp_path) == ["pair"]
 
 
+@pytest.mark.linux
 def test_a_file_of_another_file_system_is_copied(tmp_path: Path) -> None:
     link_or_copy("/proc/version", tmp_path / "version")  # of another file system
     assert (tmp_path / "version").read_text() == Path("/proc/version").read_text()

@@ -43,6 +43,7 @@ def kill(process: subprocess.Popen[str]) -> None:
         stream.close()
 
 
+@pytest.mark.posix
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     dead, living = begin(tmp_path), begin(tmp_path, "b")
     kill(dead)
@@ -56,6 +57,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert (tmp_path / "b.txt").read_text() == "half"
 
 
+@pytest.mark.posix
 def test_a_folder_that_was_moved_aside_takes_its_place_again(tmp_path: Path) -> None:
     process = begin(tmp_path)
     kill(process)
@@ -68,6 +70,7 @@ def test_a_folder_that_was_moved_aside_takes_its_place_again(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["a"]
 
 
+@pytest.mark.posix
 def test_what_another_machine_began_is_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(begin(tmp_path))
     monkeypatch.setattr(platform, "node", lambda: "another machine")
@@ -91,6 +94,7 @@ def test_files_of_other_names_are_left_alone(tmp_path: Path, name: str) -> None:
     assert sorted(os.listdir(tmp_path)) == sorted([name, "c.txt"])
 
 
+@pytest.mark.posix
 def test_what_a_link_of_such_a_name_leads_to_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.mkdir()
@@ -103,6 +107,7 @@ def test_what_a_link_of_such_a_name_leads_to_is_left_alone(tmp_path: Path) -> No
     assert (target / "mine").read_text() == "a user's own"
 
 
+@pytest.mark.linux
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     def fill() -> None:
         with replaced_file(tmp_path / "results.json"), open("/dev/full", "w") as full:

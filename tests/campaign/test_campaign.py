@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 # Python from 3.12 on warns where a process with threads is forked, which is what is tried.
 pytestmark = [
     pytest.mark.evaluation,
+    pytest.mark.linux,
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 

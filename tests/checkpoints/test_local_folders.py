@@ -49,6 +49,7 @@ def test_a_file_instead_of_a_folder_is_refused(pair_directory: Path) -> None:
         resolve(pair_directory / "query_encoder" / "config.json", "query")
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "model", ["no such folder", "./nowhere", "/no/such/folder", Path("no/folder"), "nlpconnect-L3", "a/b/c"]
 )

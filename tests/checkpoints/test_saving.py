@@ -111,6 +111,7 @@ def test_a_preset_of_text_segment_zero_is_told_apart_by_its_folder(tmp_path: Pat
     assert not np.allclose(one.encode([("the", "city")]), other.encode([("the", "city")]), atol=1e-3)
 
 
+@pytest.mark.posix
 def test_saving_over_a_pair_replaces_it_and_keeps_all_else(pair_directory: Path, tmp_path: Path) -> None:
     folder = write_pair(tmp_path / "pair", seed=7)
     (folder / "README.md").write_text("mine")
@@ -151,6 +152,7 @@ def test_saving_over_the_working_directory_keeps_it(
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.posix
 def test_parent_folders_are_created_and_a_link_is_followed(encoder: Encoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path / "a" / "b" / "c")
     (tmp_path / "link").symlink_to("a/b/c")
@@ -159,6 +161,7 @@ def test_parent_folders_are_created_and_a_link_is_followed(encoder: Encoder, tmp
     assert Encoder.from_pretrained(tmp_path / "a" / "b" / "c", side="passage").max_length == 7
 
 
+@pytest.mark.posix
 def test_a_saved_folder_has_the_permissions_of_a_new_or_of_the_old_folder(encoder: Encoder, tmp_path: Path) -> None:
     encoder.save_pretrained(tmp_path / "new")
     (tmp_path / "usual").mkdir()
@@ -181,6 +184,7 @@ def test_a_file_in_the_way_is_refused_and_kept(encoder: Encoder, tmp_path: Path)
     assert (tmp_path / "pair").read_text() == "mine"
 
 
+@pytest.mark.linux
 def test_a_mount_point_is_refused(encoder: Encoder) -> None:
     with pytest.raises(OSError, match=r"/proc is a mount point, which cannot be replaced; expected a folder inside it"):
         encoder.save_pretrained("/proc")

@@ -167,6 +167,7 @@ def test_a_length_that_is_no_number_of_tokens_is_refused(tmp_path: Path, length:
         load(tmp_path)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("path", ["../private", "1_Pooling/../../private", "{absolute}", "link", "\0"])
 def test_a_module_outside_of_the_folder_is_not_read(tmp_path: Path, path: str) -> None:
     folder = write_modules(tmp_path / "model", "Transformer", "Pooling")

@@ -141,6 +141,7 @@ def test_settings_and_words_of_a_terabyte_are_refused_unread(tmp_path: Path, nam
         read_checkpoint(folder)
 
 
+@pytest.mark.posix
 def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     folder = write_model(tmp_path, RECORD, ARRAYS)
     (folder / "config.json").unlink()
@@ -157,6 +158,7 @@ def test_weights_of_a_terabyte_of_nothing_are_refused_unread(tmp_path: Path) -> 
         read_checkpoint(folder)
 
 
+@pytest.mark.linux
 def test_weights_that_the_system_cannot_read_are_named(tmp_path: Path) -> None:
     folder = write_model(tmp_path, RECORD, ARRAYS)
     (folder / "model.safetensors").unlink()

@@ -19,6 +19,8 @@ import pytest
 
 from dpr_tiny_retriever import __version__
 
+pytestmark = pytest.mark.posix  # it opens terminals
+
 COMMAND = [sys.executable, "-m", "dpr_tiny_retriever"]
 
 
@@ -208,6 +210,7 @@ def test_a_reader_that_goes_away_is_no_error(environment: dict[str, str]) -> Non
     assert process.wait() != 0
 
 
+@pytest.mark.linux
 def test_a_full_disk_is_one_line(folder: Path, environment: dict[str, str]) -> None:
     with open("/dev/full", "w") as full:
         done = run("search", folder, "a", environment=environment, stdout=full)

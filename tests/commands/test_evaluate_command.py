@@ -146,6 +146,7 @@ def test_a_second_run_reads_cached_embeddings(tmp_path: Path, pair_directory: Pa
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")} == kept
 
 
+@pytest.mark.posix
 def test_without_a_cache_folder_nothing_is_kept(
     tmp_path: Path, pair_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

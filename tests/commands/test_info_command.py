@@ -88,6 +88,7 @@ def test_caches_are_listed_with_their_sizes(kept: list[dict[str, Any]]) -> None:
     assert "dpr-tiny info --clear removes them" in output
 
 
+@pytest.mark.posix
 def test_caches_are_removed_and_named(kept: list[dict[str, Any]], cache: Path) -> None:
     output = run("--clear").stdout
     assert f"Removed {user_cache('embeddings')} (2.0 MB)" in output

@@ -42,6 +42,7 @@ def allow_interruptions() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_a_save_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", SAVING, str(tmp_path / "pair")]
@@ -56,6 +57,7 @@ def test_a_signal_during_a_save_leaves_nothing_behind(tmp_path: Path, number: si
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_command_line_is_imported_ends_it_in_silence(number: signal.Signals) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "dpr_tiny_retriever", "info"]
@@ -76,6 +78,7 @@ def test_a_signal_while_the_command_line_is_imported_ends_it_in_silence(number: 
     assert [line for line in errors.splitlines() if not line.startswith("import time:")] == []
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("restored")
 def test_signals_that_a_parent_or_a_program_has_set_stay_as_they_are() -> None:
     def own(number: int, frame: object) -> None:
@@ -89,6 +92,7 @@ def test_signals_that_a_parent_or_a_program_has_set_stay_as_they_are() -> None:
         assert signal.getsignal(signal.SIGTERM) is own
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("restored")
 def test_while_a_command_runs_a_signal_unwinds_it() -> None:
     allow_interruptions()

@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.posix
 def test_an_assistant_searches_a_folder_that_changes(folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     arguments = ["-m", "dpr_tiny_retriever", "mcp", str(folder)]
@@ -74,6 +75,7 @@ def test_without_the_extra_the_command_names_it(folder: Path, monkeypatch: pytes
         mcp(folder)
 
 
+@pytest.mark.posix
 def test_standard_output_is_the_protocols_alone(folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dpr_tiny_retriever", "mcp", str(folder)],

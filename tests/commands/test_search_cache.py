@@ -23,6 +23,7 @@ def write(path: Path, content: str) -> None:
     os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
+@pytest.mark.posix
 def test_an_index_in_a_cache_that_cannot_be_written_to_is_read_and_brought_up_to_date_in_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,9 +21,8 @@ pytestmark = pytest.mark.also_lowest
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(own_user_cache: Path) -> Path:
+    return own_user_cache
 
 
 @pytest.fixture
@@ -173,6 +172,7 @@ def test_a_retrained_model_of_the_same_name_makes_its_index_anew(folder: Path, t
     assert len(index_files()) == 1
 
 
+@pytest.mark.posix
 def test_a_file_that_cannot_be_read_keeps_no_other_from_being_found(folder: Path) -> None:
     (folder / "latin.txt").write_bytes("caf\xe9 opens at nine".encode("latin-1"))
     os.symlink("nowhere", folder / "link.txt")

@@ -78,6 +78,7 @@ def test_a_folder_of_another_job_is_refused_with_what_differs(tmp_path: Path, en
     assert contents(tmp_path / "shards") == before
 
 
+@pytest.mark.linux
 def test_damage_is_found_by_reading_everything(tmp_path: Path, encoder: Encoder) -> None:
     path = write(tmp_path / "corpus.jsonl", records())
     encode(path, tmp_path / "shards", encoder)

@@ -62,6 +62,7 @@ encoding.encode_corpus(Sources([source]), Path(output), encoder, options)
 """
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize(("moment", "number", "left"), [("start", 1, 10), ("within", 2, 6), ("record", 2, 6)])
 def test_a_killed_run_loses_one_shard_at_most_and_gives_the_same_bytes(
     tmp_path: Path, pair_directory: Path, encoder: Encoder, moment: str, number: int, left: int
@@ -158,6 +159,7 @@ def test_an_update_that_was_stopped_leaves_the_folder_and_goes_on(
     assert contents(tmp_path / "shards") == contents(tmp_path / "fresh")
 
 
+@pytest.mark.linux
 def test_a_pipe_goes_on_where_it_was(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     content = "".join(json.dumps(each) + "\n" for each in records()).encode()
 

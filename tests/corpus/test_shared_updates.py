@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import resource
 from pathlib import Path
 
 import pytest
@@ -84,8 +83,11 @@ def test_what_an_update_has_left_is_removed_by_the_next_run(tmp_path: Path, enco
     assert not (tmp_path / ".shards.update").exists()
 
 
+@pytest.mark.linux
 def test_a_full_disk_costs_the_shard_that_did_not_fit(tmp_path: Path, encoder: Encoder) -> None:
     """A limit on the size of files stands in for the disk: the write fails in the middle in the same way."""
+    import resource  # Windows has none
+
     lengths = itertools.chain([1] * FEW, itertools.repeat(2000))
     found = [record(number) | {"more": "x" * length} for number, length in zip(range(10), lengths, strict=False)]
     path = write(tmp_path / "corpus.jsonl", found)

@@ -32,6 +32,7 @@ def test_a_pattern_stands_for_its_files_in_the_order_of_their_paths(tmp_path: Pa
     assert names(f"{tmp_path}/*/.*.jsonl") == [f"{tmp_path}/a/.part.jsonl"]
 
 
+@pytest.mark.posix
 def test_links_neither_loop_nor_repeat_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a" / "one.jsonl")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
@@ -71,11 +72,13 @@ def test_what_is_missing_or_of_another_kind_is_named(tmp_path: Path) -> None:
         find_sources(["-", write(tmp_path / "a.jsonl")])
 
 
+@pytest.mark.linux
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_read() -> None:
     with pytest.raises(DataError, match=r"/proc/self/mem: cannot be read \(Input/output error\)"):
         find_sources(["/proc/self/mem"])
 
 
+@pytest.mark.posix
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     [source] = find_sources([tmp_path / "pipe"])

@@ -49,6 +49,7 @@ def test_a_wrong_folder_says_what_is_wrong(tmp_path: Path) -> None:
         find_text_files(file)
 
 
+@pytest.mark.posix
 def test_what_cannot_be_read_is_named_beside_the_others(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     (tmp_path / "good.txt").write_text("good")

@@ -39,6 +39,7 @@ def small_integers(rng: np.random.Generator, *shape: int) -> Floats:
     return rng.integers(-8, 9, shape).astype(np.float32)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("depth", [1, 2, 33, 512])
 @pytest.mark.parametrize(("with_bias", "with_residual"), [(False, False), (True, False), (False, True), (True, True)])
 def test_gemm_equals_its_reference(kernels: Any, depth: int, with_bias: bool, with_residual: bool) -> None:
@@ -62,6 +63,7 @@ def test_gemm_equals_its_reference(kernels: Any, depth: int, with_bias: bool, wi
             assert (out[:, cols:] == 99).all()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("tokens", [1, 2, 7, 32, 33, 100])
 @pytest.mark.parametrize(("width", "heads"), [(64, 1), (128, 2), (192, 3)])
 def test_attention_equals_its_reference(kernels: Any, tokens: int, width: int, heads: int) -> None:
@@ -73,6 +75,7 @@ def test_attention_equals_its_reference(kernels: Any, tokens: int, width: int, h
     np.testing.assert_allclose(context, reference, rtol=0, atol=2e-6)
 
 
+@pytest.mark.posix
 def test_softmax_numerators_are_relative_to_the_largest_score(kernels: Any) -> None:
     scores = np.random.default_rng(0).integers(-80, 80, (9, 2 * kernels.panel)).astype(np.float32) / 2
     scores[0] = 1e30
@@ -84,6 +87,7 @@ def test_softmax_numerators_are_relative_to_the_largest_score(kernels: Any) -> N
     np.testing.assert_allclose(sums, expected.sum(axis=1), rtol=1e-6)
 
 
+@pytest.mark.posix
 def test_layer_norm_is_that_of_the_paper_without_its_offset(kernels: Any) -> None:
     rng = np.random.default_rng(0)
     rows, scale = rng.normal(3, 2, (5, 192)).astype(np.float32), rng.normal(size=192).astype(np.float32)
@@ -102,6 +106,7 @@ def logistic(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("activation", "exact", "error"),
     [
@@ -123,6 +128,7 @@ def test_activations_are_exact_to_their_error(kernels: Any, activation: Activati
     np.testing.assert_array_equal(np.isfinite(out), True)
 
 
+@pytest.mark.posix
 def test_nan_stays_nan(kernels: Any) -> None:
     for activation in Activation:
         out = np.full(kernels.panel, np.nan, np.float32)

@@ -33,6 +33,7 @@ def test_the_mirrored_structures_have_the_fields_of_those_in_c(mirror: type[ctyp
     assert [field[0] for field in mirror._fields_] == fields_of(struct)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("build", BUILDS)
 def test_the_mirrored_structures_have_the_size_of_those_in_c(tmp_path: Path, build: str) -> None:
     compile_library(Path(__file__).with_name("native_kernels.c"), tmp_path / "kernels.so", build)
@@ -62,6 +63,7 @@ def test_another_size_than_the_structures_or_the_outputs_is_refused(build: str) 
     assert outcome(size, 2, 4) == WRONG_SIZE
 
 
+@pytest.mark.linux
 def test_only_the_interface_is_exported(tmp_path: Path) -> None:
     compile_library(CSRC / "bert.c", tmp_path / "bert.so", "base")
     listed = subprocess.run(
@@ -71,12 +73,14 @@ def test_only_the_interface_is_exported(tmp_path: Path) -> None:
     assert exported == {"dpr_build", "dpr_cpu_lanes", "dpr_encode", "dpr_lanes"}
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("compiler", [name for name in ("gcc", "clang") if shutil.which(name)])
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_build_compiles_without_a_warning(tmp_path: Path, compiler: str, build: str) -> None:
     compile_library(CSRC / "bert.c", tmp_path / "bert.so", build, compiler=compiler)
 
 
+@pytest.mark.posix
 def test_a_library_of_another_layout_is_not_used_and_named(tmp_path: Path) -> None:
     package = tmp_path / "dpr_tiny_retriever"
     shutil.copytree(ROOT / "dpr_tiny_retriever", package, ignore=shutil.ignore_patterns("_native", "bundled"))

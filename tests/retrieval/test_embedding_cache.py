@@ -151,6 +151,7 @@ evaluate(load_dataset(data), [dense], ks=[1])
 """
 
 
+@pytest.mark.posix
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, encoder: DualEncoder, pair_directory: Path) -> None:
     data, cache = write_library(tmp_path / "data"), tmp_path / "cache"
     words = " ".join(["the river of the city"] * 30)

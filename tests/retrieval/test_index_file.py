@@ -206,6 +206,7 @@ for start in range(0, 10_000, 10):
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("milliseconds", [0, 3, 10, 31, 100])
 def test_a_kill_at_any_moment_loses_nothing_that_was_reported(
     path: Path, pair: DualEncoder, pair_directory: Path, milliseconds: int
@@ -246,6 +247,7 @@ for round in range(10_000):
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("milliseconds", [5, 60])
 def test_a_kill_leaves_passages_vectors_words_and_labels_that_agree(
     path: Path, pair: DualEncoder, pair_directory: Path, milliseconds: int
@@ -265,17 +267,14 @@ def test_a_kill_leaves_passages_vectors_words_and_labels_that_agree(
         [round] = {passage.metadata["round"] for passage in held.values() if passage is not None}
         assert round >= reported[-1]
         assert held.keys() in ({str(n) for n in range(30)}, {str(n) for n in range(10, 30)})
-        for question, mode, where in (
-            ("text", "dense", None),
-            ("text", "bm25", None),
-            (f"round{round}", "bm25", None),
-            ("text", "bm25", {"round": round}),
-        ):
+        asked = [("text", "dense", None), ("text", "bm25", None), (f"round{round}", "bm25", None)]
+        for question, mode, where in [*asked, ("text", "bm25", {"round": round})]:
             hits = index.search(question, 100, mode=mode, where=where)  # type: ignore[arg-type]
             assert {hit.passage.id: hit.passage for hit in hits} == held, (question, mode, where)
         assert index.search(f"round{round - 1}", mode="bm25") == []
 
 
+@pytest.mark.posix
 def test_a_kill_while_the_file_is_being_made_leaves_one_that_can_be_used(
     path: Path, pair: DualEncoder, pair_directory: Path
 ) -> None:

@@ -165,6 +165,7 @@ train(TrainingData([Path(data)], dev=[Path(dev)]), Path(output), start=load_star
 """
 
 
+@pytest.mark.posix
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
     finished: Finished, broken_data: Path, data: Path, small_directory: Path, tmp_path: Path
 ) -> None:
