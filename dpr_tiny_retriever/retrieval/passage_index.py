@@ -104,6 +104,9 @@ class PassageIndex:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"PassageIndex({str(self.path)!r}, {self.encoder!r})"
+
     def __len__(self) -> int:
         with self._file.transaction():
             return self._file.count()

@@ -171,6 +171,7 @@ def test_an_index_ranks_as_without_it(tmp_path: Path) -> None:
         encoder = DualEncoder.from_pretrained(folder, exact_dot=exact)
         with PassageIndex(tmp_path / f"{exact}.sqlite", encoder) as index:
             index.add(held)
+            assert repr(index) == f"PassageIndex('{tmp_path / f'{exact}.sqlite'}', {encoder!r})"
             found.append([(hit.passage.id, round(hit.score, 4)) for hit in index.search(QUESTIONS[0], mode="dense")])
     assert found[0] == found[1]
     with pytest.raises(ValueError, match="holds vectors of the model"):

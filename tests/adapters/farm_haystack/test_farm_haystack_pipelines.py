@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import haystack
 import numpy as np
 import pytest
 import yaml
@@ -155,6 +156,26 @@ def test_yaml_may_leave_parameters_out_or_set_them_to_null(tmp_path: Path, pair_
         (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config))
         loaded = Pipeline.load_from_yaml(tmp_path / "pipeline.yaml").get_node("R")
         assert loaded.embed_queries(["who"]).shape == (1, 128)
+
+
+def test_yaml_of_dense_passage_retriever_loads_under_the_other_class_name(pair_directory: Path) -> None:
+    parameters = {
+        "query_embedding_model": str(pair_directory / "query_encoder"),
+        "passage_embedding_model": str(pair_directory / "passage_encoder"),
+        "max_seq_len_query": 64,
+        "max_seq_len_passage": 256,
+        "batch_size": 16,
+        "use_fast_tokenizers": True,
+        "similarity_function": "dot_product",
+        "global_loss_buffer_size": 150000,
+        "devices": ["cuda:0"],
+    }
+    node = {"name": "R", "type": "TinyDPRRetriever", "params": parameters}
+    query = {"name": "query", "nodes": [{"name": "R", "inputs": ["Query"]}]}
+    config = {"version": haystack.__version__, "components": [node], "pipelines": [query]}
+    with pytest.warns(UserWarning, match=r"devices is \['cuda:0'\], which changes nothing here: they are torch's"):
+        loaded = Pipeline.load_from_config(config).get_node("R")
+    assert loaded.embed_queries(["who"]).shape == (1, 128)
 
 
 def test_yaml_names_the_bundled_pair_with_its_release_and_fingerprint(tmp_path: Path) -> None:
