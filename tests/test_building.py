@@ -59,6 +59,8 @@ def test_a_wheel_is_for_one_platform_and_every_python_and_holds_every_build(chec
     assert (python, abi) == ("py3", "none")
     assert platform != "any"
     assert {Path(name).stem for name in native_files(wheel)} >= {"build", *(f"libbert_{build}" for build in BUILDS)}
+    licenses = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/licenses/" in name]
+    assert {Path(name).name for name in licenses} == {"LICENSE", "NOTICE"}
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
     assert what_is_used(installed).startswith(f"{BUILDS}")
