@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 pytestmark = [pytest.mark.haystack, pytest.mark.langchain]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "integrations"
+KINDS = ("embedders", "joiners", "retrievers", "writers")
 PAGES = sorted(FOLDER.iterdir())
 
 
@@ -21,6 +23,14 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(path: Path, capsys: pyt
     assert promised
     exec(compile(code, str(path), "exec"), {})
     assert capsys.readouterr().out.splitlines() == promised
+
+
+def test_the_page_for_haystack_names_every_component() -> None:
+    text = (FOLDER / "haystack.md").read_text(encoding="utf-8")
+    modules = [f"haystack_integrations.components.{kind}.dpr_tiny" for kind in KINDS]
+    assert {name for module in modules for name in importlib.import_module(module).__all__} == set(
+        re.findall(r"^- `(\w+)`", text, flags=re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
