@@ -12,6 +12,7 @@ from haystack import Document, Pipeline, component
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever, InMemoryEmbeddingRetriever
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy
+from haystack.errors import FilterError
 from haystack_checks import AsyncPipeline, store_in_memory
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
@@ -241,6 +242,28 @@ def test_a_store_that_lists_but_some_of_its_documents_is_refused(
     capped.document_store.write_documents(documents)
     with pytest.raises(ValueError, match=r"CappedStore.filter_documents\(\) lists 3 of 8 .*TinyDPRBlendJoiner"):
         TinyDPRBlendRetriever(capped, text_embedder).run("octopus")
+
+
+class OneIdAtATime:
+    """A store whose filters take one id, as those of Chroma do."""
+
+    def __init__(self, documents: list[Document]) -> None:
+        self._store = store_in_memory()
+        self._store.write_documents(documents)
+        self.count_documents = self._store.count_documents
+
+    def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
+        if filters and (filters["field"], filters["operator"]) == ("id", "in"):
+            raise FilterError("id filter only supports '=='")
+        return self._store.filter_documents(filters)
+
+
+def test_documents_that_only_words_find_are_had_from_a_store_that_finds_one_id_at_a_time(
+    documents: list[Document], text_embedder: TinyDPRTextEmbedder, document_embedder: TinyDPRDocumentEmbedder
+) -> None:
+    store: Any = OneIdAtATime(document_embedder.run(documents)["documents"])
+    found = titles(TinyDPRBlendRetriever(FirstDocuments(store), text_embedder).run("octopus Magna Carta"))
+    assert {"Octopus", "Magna Carta"} < set(found)
 
 
 def test_vectors_of_another_width_are_refused(text_embedder: TinyDPRTextEmbedder) -> None:

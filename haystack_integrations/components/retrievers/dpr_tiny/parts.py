@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haystack import Document
+from haystack.errors import FilterError
 
 from haystack_integrations.components.embedders.dpr_tiny.connected_stores import setting
 
@@ -35,5 +36,9 @@ def documents_by_id(store: Any, ids: Sequence[str]) -> dict[str, Document]:
     held = getattr(store, "storage", None)
     if isinstance(held, Mapping):  # InMemoryDocumentStore, whose filters look at every document
         return {id: held[id] for id in ids if id in held}
-    found = store.filter_documents({"field": "id", "operator": "in", "value": list(ids)})
+    try:
+        found = store.filter_documents({"field": "id", "operator": "in", "value": list(ids)})
+    except (FilterError, ValueError):  # Chroma finds one id at a time
+        filters = ({"field": "id", "operator": "==", "value": id} for id in ids)
+        found = [document for one in filters for document in store.filter_documents(one)]
     return {document.id: document for document in found}
