@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from haystack import Document
-from haystack.components.preprocessors import DocumentSplitter, RecursiveDocumentSplitter
+from haystack.components.preprocessors import DocumentSplitter
 from haystack_checks import assert_same, vectors
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder
@@ -63,16 +63,8 @@ def test_nothing_is_said_where_titles_are_embedded_or_there_are_none(
     assert warnings_of(caplog, TinyDPRDocumentEmbedder(small_directory, **options), of(*metas)) == []
 
 
-@pytest.mark.parametrize(
-    "splitter",
-    [
-        DocumentSplitter(split_by="word", split_length=5),
-        RecursiveDocumentSplitter(split_length=5, split_unit="word", separators=["."]),
-    ],
-)
-def test_each_chunk_of_a_titled_document_is_embedded_with_its_title(
-    splitter: Any, document_embedder: TinyDPRDocumentEmbedder
-) -> None:
+def test_each_chunk_of_a_titled_document_is_embedded_with_its_title(document_embedder: TinyDPRDocumentEmbedder) -> None:
+    splitter = DocumentSplitter(split_by="word", split_length=5)
     splitter.warm_up()
     chunks = splitter.run(
         [Document(content="A river is wide. It meets the sea. Who wrote it? " * 3, meta={"title": "A"})]
