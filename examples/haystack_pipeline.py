@@ -15,11 +15,11 @@ from pathlib import Path
 from haystack import Document, Pipeline
 from haystack.components.preprocessors import DocumentSplitter
 from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
-from haystack.components.writers import DocumentWriter
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever
+from haystack_integrations.components.writers.dpr_tiny import TinyDPRDocumentWriter
 
 ARTICLES = {
     "Lighthouse of Alexandria": """
@@ -64,10 +64,8 @@ def index_articles(model: str | None, folder: Path) -> None:
     store = InMemoryDocumentStore(embedding_similarity_function="dot_product", index="articles")
     indexing = Pipeline()
     indexing.add_component("splitter", DocumentSplitter(split_by="passage", split_length=1, split_overlap=0))
-    indexing.add_component("embedder", TinyDPRDocumentEmbedder(model, title_meta_field="title"))
-    indexing.add_component("writer", DocumentWriter(store))
-    indexing.connect("splitter", "embedder")
-    indexing.connect("embedder", "writer")
+    indexing.add_component("writer", TinyDPRDocumentWriter(store, TinyDPRDocumentEmbedder(model)))
+    indexing.connect("splitter", "writer")
     documents = [Document(content=text.strip(), meta={"title": title}) for title, text in ARTICLES.items()]
     written = indexing.run({"splitter": {"documents": documents}})["writer"]["documents_written"]
     print(f"indexed {written} passages of {len(documents)} articles")

@@ -24,6 +24,7 @@ NEEDS = {
     "farm-haystack 1.26": "farm-haystack",
     "Evaluation without torch": "farm-haystack",
     "Two retrievers of your own in haystack-ai": "haystack-ai",
+    "Indexing again in haystack-ai": "haystack-ai",
     "Vectors alone in LangChain": "langchain-core",
     "An index without any framework": "numpy",
 }
