@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.checkpoint import write_checkpoint
-from dpr_tiny_retriever.checkpoints.hub import absolute_model, model_name, passage_side_of
+from dpr_tiny_retriever.checkpoints.hub import absolute_model, lasting_name, model_name, passage_side_of
 from dpr_tiny_retriever.checkpoints.modules import ROUTER_FILE
 from dpr_tiny_retriever.checkpoints.router_writer import write_router
 from dpr_tiny_retriever.encoder import Encoder, load_encoders
-from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options, without
+from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options, spell_out_options, without
 from dpr_tiny_retriever.model_stamp import ModelStamp, check_fingerprint, digest, model_fingerprint
 from dpr_tiny_retriever.passage import PassageLike, as_queries
 from dpr_tiny_retriever.types import Model, Side, Similarity, Vectors
@@ -112,15 +112,20 @@ class DualEncoder:
         return self.query_encoder.normalize
 
     @property
+    def ranks_alike(self) -> bool:
+        """Whether dot product, cosine and L2 rank this pair's passages alike: by unit length or by exact_dot."""
+        return self.passage_encoder.ranks_alike
+
+    @property
     def exact_dot_bound(self) -> float | None:
-        """The length of all vectors of passages, with which scores are turned back; None without exact_dot."""
+        """The norm that exact_dot gives every passage vector; None without exact_dot."""
         return self.passage_encoder.exact_dot_bound
 
     @cached_property
     def stamp(self) -> ModelStamp:
-        """What stands beside the vectors of passages that this pair makes.
+        """The stamp to store with this pair's passage vectors.
 
-        Raises ModelMismatchError where the model for queries is known as the passage side of another pair.
+        Raises ModelMismatchError if the query model is the passage encoder of another known pair.
         """
         again: dict[str, Any] = {} if self._reload is None else self._reload.keywords
         if again:
@@ -129,8 +134,19 @@ class DualEncoder:
         stamp = ModelStamp.of(self.passage_encoder, name)
         return replace(stamp, query_fingerprint=model_fingerprint(self.query_encoder))
 
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments from_pretrained loads this pair again with, as plain data, including its fingerprint.
+
+        Left out are the token and what has its default. Raises ValueError for a pair of encoders made of arrays.
+        """
+        if self._reload is None:
+            raise ValueError("this pair is made of arrays, not loaded: save it, and load that folder")
+        given = {name: value for name, value in self._reload.keywords.items() if value != DEFAULTS.get(name)}
+        names = ("query_model", "passage_model") if "query_model" in given else ("model",)
+        return {**given, **{name: lasting_name(given.get(name)) for name in names}, "fingerprint": self.fingerprint()}
+
     def fingerprint(self, *, model_only: bool = False) -> str:
-        """A digest of all that decides the vectors of both sides; model_only as for Encoder.fingerprint."""
+        """Return a hex digest of all that both sides' vectors depend on; model_only as for Encoder.fingerprint."""
         sides = (self.query_encoder, self.passage_encoder)
         return digest(tuple(side.fingerprint(model_only=model_only) for side in sides), "", ())
 

@@ -20,8 +20,6 @@ from dpr_tiny_retriever.errors import CheckpointError
 from dpr_tiny_retriever.exact_dot import exact_dot_bound, refuse_needless, with_exact_dot
 from dpr_tiny_retriever.load_options import (
     LoadOptions,
-    check_batch_size,
-    checked_length,
     complete_options,
     spell_out_options,
     without,
@@ -35,6 +33,7 @@ from dpr_tiny_retriever.progress import is_bar_shown, progress_bar
 from dpr_tiny_retriever.text.pair_tokenizer import PairTokenizer, Tokens
 from dpr_tiny_retriever.text.text_blocks import BLOCK, text_blocks
 from dpr_tiny_retriever.types import Model, Side, Similarity, Vectors
+from dpr_tiny_retriever.whole_numbers import check_batch_size, checked_length
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -107,20 +106,20 @@ class Encoder:
 
     @property
     def embedding_dim(self) -> int:
-        """The width of the vectors, the additional number of exact_dot included."""
+        """The dimension of the vectors, including the extra component of exact_dot."""
         return self.config.embedding_dim + self.exact_dot
 
     @cached_property
     def exact_dot_bound(self) -> float | None:
-        """The length of all vectors of passages with exact_dot; None without it, and on the side of queries."""
+        """The norm that exact_dot gives every passage vector; None without exact_dot and for query encoders."""
         return exact_dot_bound(self.config, self.weights) if self.exact_dot and self.side == "passage" else None
 
     @cached_property
     def stamp(self) -> ModelStamp:
-        """What stands beside the vectors of passages that this encoder's queries are compared with, or that it makes.
+        """The stamp to store with passage vectors of this encoder, or of the passage encoder paired with it.
 
-        The side of queries loads that of passages for it, once, where names tell it; the length is then any. Raises
-        ModelMismatchError where the model for queries is known as the passage side of a pair.
+        A query encoder loads the passage encoder of its pair once, to compute it; max_length is then None. Raises
+        ModelMismatchError if the model of a query encoder is the passage encoder of a known pair.
         """
         again: dict[str, Any] = {} if self._reload is None else self._reload.keywords
         name = model_name(again["model"]) if again else "arrays"
@@ -135,6 +134,11 @@ class Encoder:
     def normalize(self) -> bool:
         """Whether the vectors have unit length, so that dot product, cosine and L2 rank alike."""
         return self.config.normalize
+
+    @property
+    def ranks_alike(self) -> bool:
+        """Whether dot product, cosine and L2 rank this model's passages alike: by unit length or by exact_dot."""
+        return self.normalize or self.exact_dot
 
     @property
     def backend(self) -> str:
@@ -199,16 +203,15 @@ class Encoder:
 
     def with_max_length(self, max_length: int) -> Encoder:
         """The same model cut at another length; weights and backend are shared."""
-        parts = (self.config, self.weights, self.tokenizer)
-        twin = Encoder(*parts, max_length=max_length, **self._own)
+        twin = Encoder(self.config, self.weights, self.tokenizer, max_length=max_length, **self._own)
         twin._reload = self._reload and partial(self._reload, max_length=max_length)
         return twin
 
     def fingerprint(self, *, model_only: bool = False) -> str:
-        """A digest of all that decides the vectors to 1e-5: weights, configuration, tokenizer, length, precision.
+        """Return a hex digest of all that the vectors depend on: weights, configuration, tokenizer, length, precision.
 
-        With exact_dot also of that, and of the side. model_only leaves out what does not keep vectors from being
-        compared: length, precision and exact_dot.
+        Backends share it, although their vectors differ by up to 1e-5. With exact_dot, that and the side are included.
+        model_only leaves out length, precision and exact_dot, which do not make vectors of two encoders incomparable.
         """
         tokenizer = self.tokenizer
         stated: tuple[object, ...] = (self.config, tokenizer.text_segment, tokenizer.prompt)
@@ -227,21 +230,18 @@ class Encoder:
         return Checkpoint(self.config, self.weights, self.tokenizer, self.max_length, self.similarity)
 
     def __repr__(self) -> str:
-        made_of = "arrays"
-        if self._reload is not None:
-            made_of = "{model!r}, side={side!r}".format(**self._reload.keywords)
+        form = "arrays" if self._reload is None else "{model!r}, side={side!r}"
+        made_of = form.format(**(self._reload.keywords if self._reload else {}))
         exact = ", exact_dot=True" if self.exact_dot else ""
         return f"Encoder({made_of}, embedding_dim={self.embedding_dim}{exact}, backend={self.backend!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[Any, ...]]:
-        if self._reload is not None:
-            return self._reload, ()
-        made = partial(Encoder, max_length=self.max_length, **self._own)
-        return made, (self.config, self.weights, self.tokenizer)
+        made = partial(Encoder, self.config, self.weights, self.tokenizer, max_length=self.max_length, **self._own)
+        return self._reload or made, ()
 
     @property
     def _own(self) -> dict[str, Any]:
-        """What copies share, beside configuration, weights and tokenizer."""
+        """The keyword arguments, other than max_length, that copies are made with."""
         return {"similarity": self.similarity, "side": self.side, "exact_dot": self.exact_dot, "runner": self._runner}
 
     def _completed(self, vectors: Vectors) -> Vectors:

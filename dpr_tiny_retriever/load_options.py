@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any, TypedDict, TypeVar, cast, get_args
 
 from dpr_tiny_retriever.types import BackendName, Pooling, Precision
@@ -23,15 +22,15 @@ class LoadOptions(TypedDict, total=False):
     local_files_only: bool
     """Whether to read the hub's local cache only, without any network."""
     fingerprint: str | None
-    """The fingerprint() that the encoder, or the pair, is expected to have, with model_only=True or without: another is
-    a ModelMismatchError, so that the same name with other weights does not go unnoticed. None expects none."""
+    """The expected fingerprint() of the encoder or pair, with or without model_only. Loading raises ModelMismatchError
+    for any other, so that changed weights under the same name are noticed. None accepts all."""
     pooling: Pooling | None
     """How a text's vector is taken: "pooler" ([CLS], dense, tanh), "cls" or "mean"; None is what the model says."""
     normalize: bool | None
     """Whether to scale vectors to unit length; None is what the model says."""
     exact_dot: bool
-    """Whether to give vectors one more number, with which stores that compare by cosine or L2 rank as the dot product
-    does; for pairs that are compared by dot product alone. See exact_dot.py."""
+    """Whether to append one component to each vector, so that cosine and L2 rank exactly as the dot product does; for
+    dot-product pairs only. See exact_dot.py."""
     backend: BackendName
     """What runs the model: "native", "numpy", "tensorflow", or "auto", for the choice that model/backends.py tells."""
     threads: int | None
@@ -77,7 +76,7 @@ def complete_options(options: Mapping[str, Any], own: tuple[str, ...] = ()) -> L
 
 
 def without(options: LoadOptions, *names: str) -> dict[str, Any]:
-    """The options but those of these names; a pickle may hold all but "token"."""
+    """Return the options without those named; "token" must never be pickled."""
     return {name: value for name, value in options.items() if name not in names}
 
 
@@ -89,25 +88,6 @@ def check_threads(threads: int | None) -> None:
         raise TypeError(f"threads is {threads!r}; expected a whole number, or None for all that may be used")
     if threads < 1:
         raise ValueError(f"threads is {threads}; expected at least 1, or None for all that may be used")
-
-
-def check_batch_size(batch_size: int | None) -> None:
-    """Raise TypeError or ValueError for what is no number of texts."""
-    if batch_size is not None and not _is_whole(batch_size):
-        raise TypeError(f"batch_size is {batch_size!r}; expected a whole number or None")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1, or None for as many as are fast")
-
-
-def checked_length(max_length: int, longest: int) -> int:
-    """A number of tokens that a model of this max_position_embeddings can read; raises TypeError or ValueError."""
-    if not _is_whole(max_length):
-        raise TypeError(f"the maximum length is {max_length!r}; expected a whole number of tokens")
-    if not 3 <= max_length <= longest:
-        raise ValueError(
-            f"the maximum length is {max_length}; expected 3 to {longest} tokens, the model's max_position_embeddings"
-        )
-    return int(max_length)
 
 
 def spell_out_options(function: _Function) -> _Function:
@@ -125,11 +105,6 @@ def spell_out_options(function: _Function) -> _Function:
 
 def _annotations() -> dict[str, str]:
     return {name: str(getattr(kind, "__forward_arg__", kind)) for name, kind in LoadOptions.__annotations__.items()}
-
-
-def _is_whole(number: object) -> bool:
-    """Whether this is a whole number, numpy's own included; True and False are none."""
-    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def _expect(name: str, value: object, allowed: tuple[object, ...], hint: str = "") -> None:

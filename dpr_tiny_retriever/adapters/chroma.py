@@ -1,4 +1,4 @@
-"""Chroma: an embedding function that has an encoder for queries and another for titled documents."""
+"""Chroma: an embedding function with separate encoders for queries and titled documents."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ except ModuleNotFoundError as error:
         f'{error.name} is not installed, and the Chroma adapter needs it: pip install "dpr-tiny-retriever[chroma]"'
     ) from error
 
-from dpr_tiny_retriever.checkpoints.hub import lasting_name
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options, spell_out_options
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.model_stamp import STAMP_KEY, check_stamp
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @register_embedding_function
 class TinyDPREmbeddingFunction(EmbeddingFunction[Documents]):
-    """Embeds what a Chroma collection is given with the passage encoder, and what it is asked with the query encoder.
+    """Embeds the documents of a Chroma collection with the passage encoder, and its queries with the query encoder.
 
         function = TinyDPREmbeddingFunction()
         collection = function.collection(client, "articles")
@@ -63,16 +62,14 @@ class TinyDPREmbeddingFunction(EmbeddingFunction[Documents]):
     ) -> None:
         """Load the pair; raises as `DualEncoder.from_pretrained` does."""
         complete_options(options, own=tuple(locals())[1:-1])  # own: all parameters between self and options
-        named: dict[str, Any] = {"model": model, "query_model": query_model, "passage_model": passage_model}
-        lengths: dict[str, Any] = {"max_query_length": max_query_length, "max_passage_length": max_passage_length}
-        self.encoder = DualEncoder.from_pretrained(**named, **lengths, **options)
-        models = {name: lasting_name(value) for name, value in named.items() if value is not None}
-        self._config = {
-            **(models or {"model": lasting_name(None)}),
-            **{name: length for name, length in lengths.items() if length is not None},
-            **{name: value for name, value in options.items() if name != "token" and value != DEFAULTS[name]},  # type: ignore[literal-required]
-            "fingerprint": self.encoder.fingerprint(),
-        }
+        self.encoder = DualEncoder.from_pretrained(
+            model,
+            query_model=query_model,
+            passage_model=passage_model,
+            max_query_length=max_query_length,
+            max_passage_length=max_passage_length,
+            **options,
+        )
 
     def __repr__(self) -> str:
         return f"TinyDPREmbeddingFunction({self.encoder!r})"
@@ -82,7 +79,7 @@ class TinyDPREmbeddingFunction(EmbeddingFunction[Documents]):
         return list(self.encoder.encode_passages(input))
 
     def embed_query(self, input: Documents) -> Embeddings:
-        """Embed questions: float32 [embedding_dim] each, in their order."""
+        """Embed queries: float32 [embedding_dim] each, in their order."""
         return list(self.encoder.encode_queries(input))
 
     def embed_titled(
@@ -100,7 +97,7 @@ class TinyDPREmbeddingFunction(EmbeddingFunction[Documents]):
     def collection(
         self, client: ClientAPI, name: str, *, metadata: Mapping[str, Any] | None = None, **options: Any
     ) -> Collection:
-        """The collection of this name, created where there is none; its metadata says what made its vectors.
+        """Get or create a collection, with the model stamp in its metadata.
 
         metadata, options: as for the client's create_collection. Raises ModelMismatchError where another model made the
         vectors, ValueError where the collection would rank otherwise than the pair does.
@@ -123,30 +120,30 @@ class TinyDPREmbeddingFunction(EmbeddingFunction[Documents]):
 
     @staticmethod
     def name() -> str:
-        """What collections call this function."""
+        """Return the name under which collections save this function."""
         return "dpr_tiny"
 
     def default_space(self) -> Space:
-        """What a collection ranks by, where nothing else is asked for."""
+        """Return the space of a new collection if none is given."""
         return self.supported_spaces()[0]
 
     def supported_spaces(self) -> list[Space]:
-        """What a collection may rank by and still rank as the pair does."""
-        if self.encoder.normalize or self.encoder.passage_encoder.exact_dot:
+        """Return the spaces that rank as the pair does."""
+        if self.encoder.ranks_alike:
             return ["cosine", "ip", "l2"]
         return ["ip"] if self.encoder.similarity == "dot" else ["cosine"]
 
     def get_config(self) -> dict[str, Any]:
-        """What a collection writes down: the model, what was set, and the pair's fingerprint."""
-        return dict(self._config)
+        """Return what a collection saves: model, options other than the defaults, and the pair's fingerprint."""
+        return self.encoder.settings()
 
     @staticmethod
     def build_from_config(config: dict[str, Any]) -> TinyDPREmbeddingFunction:
-        """The function that a collection has written down; raises ModelMismatchError where its model has changed."""
+        """Build the function that a collection has saved; raises ModelMismatchError if its model has changed."""
         return TinyDPREmbeddingFunction(**config)
 
     def validate_config_update(self, old_config: dict[str, Any], new_config: dict[str, Any]) -> None:
-        """Raise ModelMismatchError where a collection would get another model than made its vectors."""
+        """Raise ModelMismatchError if a collection's function is replaced by one of another model."""
         if old_config.get("fingerprint") != new_config.get("fingerprint"):
             raise ModelMismatchError(
                 f"the collection's vectors are of {old_config}; found {new_config}, whose vectors cannot be compared "

@@ -18,7 +18,7 @@ _SIMILARITIES: Mapping[Any, str] = {
 }
 
 
-#: Parameters of DensePassageRetriever that mean nothing here: their default there, and why.
+#: Parameters that only DensePassageRetriever uses: its default, and why they have no effect here.
 _WITHOUT_MEANING: Mapping[str, tuple[object, str]] = {
     "use_fast_tokenizers": (True, "slow tokenizers do not exist here, and give the same tokens"),
     "similarity_function": ("dot_product", "encoder.similarity says what the model is compared by"),
@@ -46,7 +46,7 @@ def check_choices(
 
 
 def take_without_meaning(arguments: dict[str, Any]) -> None:
-    """Take out of a node's arguments those that mean something to DensePassageRetriever alone, with a warning."""
+    """Remove the arguments that only DensePassageRetriever uses, with a warning for values other than its defaults."""
     for name, (default, why) in _WITHOUT_MEANING.items():
         if name in arguments and (value := arguments.pop(name)) != default:
             warnings.warn(f"{name} is {value!r}, which changes nothing here: {why}; leave it out", stacklevel=4)
@@ -76,7 +76,7 @@ def as_passage(document: Document, position: int, title_field: str | None) -> Pa
 
 
 def check_document_store(store: BaseDocumentStore, encoder: DualEncoder) -> None:
-    """Raise ValueError for a document store of another width, or one that ranks otherwise than the model."""
+    """Raise ValueError for a document store whose dimension or similarity does not suit the model."""
     name, width = type(store).__name__, encoder.embedding_dim
     store_width = getattr(store, "embedding_dim", None)
     if store_width not in (None, width):
@@ -88,10 +88,8 @@ def check_document_store(store: BaseDocumentStore, encoder: DualEncoder) -> None
     if similarity is None:
         return
     known = store_similarity(store)
-    if known == encoder.similarity or (
-        known is not None and (encoder.normalize or encoder.exact_dot_bound is not None)
-    ):
-        return  # vectors of unit length, and those with exact_dot, rank alike under every similarity
+    if known == encoder.similarity or (known is not None and encoder.ranks_alike):
+        return
     expected, otherwise = "cosine", "load the model with normalize=True, which fits every similarity"
     if encoder.similarity == "dot":
         expected = "dot_product"
@@ -106,7 +104,7 @@ def check_document_store(store: BaseDocumentStore, encoder: DualEncoder) -> None
 
 
 def store_similarity(store: BaseDocumentStore) -> str | None:
-    """What a store ranks by, "dot", "cosine" or "l2"; None where that is not known."""
+    """Return a store's similarity, "dot", "cosine" or "l2"; None if unknown."""
     return _SIMILARITIES.get(getattr(store, "similarity", None))
 
 

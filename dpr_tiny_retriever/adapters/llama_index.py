@@ -1,4 +1,4 @@
-"""LlamaIndex: an embedding model that has an encoder for queries and another for titled nodes."""
+"""LlamaIndex: an embedding model with separate encoders for queries and titled nodes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ except ModuleNotFoundError as error:
         'pip install "dpr-tiny-retriever[llama-index]"'
     ) from error
 
-from dpr_tiny_retriever.checkpoints.hub import lasting_name
 from dpr_tiny_retriever.dual_encoder import DualEncoder
-from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options, spell_out_options
+from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +48,7 @@ class TinyDPREmbedding(BaseEmbedding):
     options: backend, exact_dot and the others of `LoadOptions`.
     """
 
-    model_config = ConfigDict(extra="allow")  # the options of LoadOptions that are given
+    model_config = ConfigDict(extra="allow")  # LoadOptions other than the defaults
 
     model: str | None = None
     query_model: str | None = None
@@ -76,29 +75,30 @@ class TinyDPREmbedding(BaseEmbedding):
         **options: Unpack[LoadOptions],
     ) -> None:
         """Load the pair; raises as `DualEncoder.from_pretrained` does."""
-        given: dict[str, Any] = {**options}
-        token = given.pop("token", None)
-        own = {name: given.pop(name) for name in BaseEmbedding.model_fields if name in given}
-        complete_options(given, own=tuple(type(self).model_fields))
+        own = {name: value for name, value in options.items() if name in BaseEmbedding.model_fields}
+        options_given: dict[str, Any] = {name: value for name, value in options.items() if name not in own}
+        complete_options(options_given, own=tuple(type(self).model_fields))
         if own.get("embeddings_cache") is not None:
             raise ValueError(
                 "embeddings_cache is given, which has one vector for a text, whether it is a question or a document; "
                 "expected None: IngestionPipeline(cache=...) keeps the vectors of documents alone"
             )
-        named: dict[str, Any] = {"model": model, "query_model": query_model, "passage_model": passage_model}
-        lengths: dict[str, Any] = {"max_query_length": max_query_length, "max_passage_length": max_passage_length}
-        encoder = DualEncoder.from_pretrained(**named, **lengths, token=token, **given)
-        models = {name: lasting_name(value) for name, value in named.items() if value is not None}
-        written = {name: value for name, value in given.items() if value != DEFAULTS[name]}  # type: ignore[literal-required]
-        written |= {**(models or {"model": lasting_name(None)}), **lengths, "fingerprint": encoder.fingerprint()}
+        encoder = DualEncoder.from_pretrained(
+            model,
+            query_model=query_model,
+            passage_model=passage_model,
+            max_query_length=max_query_length,
+            max_passage_length=max_passage_length,
+            **options_given,
+        )
         own = {
             "model_name": encoder.stamp.model,
             "embed_batch_size": embed_batch_size,
             "num_workers": num_workers,
         } | own
-        super().__init__(**own, title_key=title_key, **written)
+        super().__init__(**own, title_key=title_key, **encoder.settings())
         self._encoder = encoder
-        if encoder.similarity == "dot" and not encoder.normalize and not encoder.passage_encoder.exact_dot:
+        if encoder.similarity == "dot" and not encoder.ranks_alike:
             warnings.warn(
                 f"{encoder.stamp.model} is compared by dot product, and LlamaIndex' own SimpleVectorStore compares by "
                 "cosine: expected a store that compares by dot product, or exact_dot=True, which ranks alike in every "
@@ -114,7 +114,7 @@ class TinyDPREmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """What LlamaIndex calls this class in what it writes."""
+        """Return the name under which LlamaIndex serializes this class."""
         return "TinyDPREmbedding"
 
     @property
@@ -145,9 +145,9 @@ class TinyDPREmbedding(BaseEmbedding):
 
 
 def title_and_text(text: str, title_key: str | None) -> tuple[str, str]:
-    """The title, "" if there is none, and the text, of what LlamaIndex has embedded of a node.
+    """Split the string that LlamaIndex passes for a node into title ("" for none) and text.
 
-    That is its metadata, a line "key: value" each, an empty line, and its text.
+    The string is the node's metadata, one "key: value" a line, an empty line, and the node's text.
     """
     metadata, separator, content = text.partition("\n\n")
     lines = metadata.split("\n")
@@ -158,6 +158,6 @@ def title_and_text(text: str, title_key: str | None) -> tuple[str, str]:
         if key == title_key:
             others = "\n".join(lines[:number] + lines[number + 1 :])
             title = value.strip()
-            # LlamaIndex writes a title of None so.
+            # LlamaIndex writes None as "None".
             return "" if title == "None" else title, f"{others}{separator}{content}" if others else content
     return "", text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from model_folders import bert_record, write_model
 
 from dpr_tiny_retriever import DualEncoder, Encoder, ModelNotFoundError
+from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
+from dpr_tiny_retriever.load_options import LoadOptions
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +72,24 @@ def test_another_pooling_is_refused(models: dict[int, Path], pooling: Any) -> No
 def test_a_pair_whose_one_side_is_missing_is_refused(models: dict[int, Path], tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="there is no folder"):
         DualEncoder.from_pretrained(query_model=models[16], passage_model=tmp_path / "nothing")
+
+
+def test_the_settings_of_a_pair_load_it_again_and_hold_no_token(small_directory: Path) -> None:
+    pair = DualEncoder.from_pretrained(small_directory, max_query_length=20, exact_dot=True, token="hf_secret")
+    settings = pair.settings()
+    assert json.loads(json.dumps(settings)) == {
+        "model": str(small_directory),
+        "max_query_length": 20,
+        "exact_dot": True,
+        "fingerprint": pair.fingerprint(),
+    }
+    assert DualEncoder.from_pretrained(**settings).settings() == settings
+    assert DualEncoder.from_pretrained().settings()["model"] == BUNDLED_NAME
+    with pytest.raises(ValueError, match="made of arrays"):
+        DualEncoder(pair.query_encoder, pair.passage_encoder).settings()
+
+
+def test_vectors_of_unit_length_or_with_exact_dot_rank_alike(small_directory: Path) -> None:
+    options: list[LoadOptions] = [{}, {"normalize": True}, {"exact_dot": True}]
+    pairs = [DualEncoder.from_pretrained(small_directory, **chosen) for chosen in options]
+    assert [pair.ranks_alike for pair in pairs] == [False, True, True]

@@ -1,4 +1,4 @@
-"""The document stores that an embedder serves: found in its pipeline, and compared with what its model needs."""
+"""Document stores connected to an embedder in its pipeline, and whether they suit its model."""
 
 import inspect
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from dpr_tiny_retriever import Encoder
 from dpr_tiny_retriever.types import Similarity
 
-# What stores and retrievers of haystack-ai call the similarity that they rank by, and the width of vectors.
+# Attributes in which haystack-ai's document stores and retrievers keep their similarity function and vector dimension.
 _SIMILARITIES = (
     "vector_function",
     "embedding_similarity_function",
@@ -25,12 +25,12 @@ _NAMES = {"dot": "dot product", "cosine": "cosine", "l2": "L2 distance"}
 
 
 def setting(part: Any, name: str) -> Any:
-    """An attribute that haystack's own components give its plain name, and some integrations one with an underscore."""
+    """Return the attribute of this name, which some integrations spell with a leading underscore."""
     return getattr(part, name, None) or getattr(part, f"_{name}", None)
 
 
 def components_behind(component: Any, *, everywhere: bool = False) -> Iterator[Any]:
-    """The components that take this one's output in its pipeline, or everywhere behind it; none outside a pipeline."""
+    """Yield the successors of a component in its pipeline, or all its descendants; nothing outside a pipeline."""
     pipeline = getattr(component, "__haystack_added_to_pipeline__", None)
     if pipeline is None:
         return
@@ -45,7 +45,7 @@ def components_behind(component: Any, *, everywhere: bool = False) -> Iterator[A
 
 
 def ranks_by(store: Any, retriever: Any = None) -> tuple[str, str] | None:
-    """The similarity that a store ranks by, "dot", "cosine" or "l2", and the setting that says so, if one does."""
+    """Return a store's similarity, "dot", "cosine" or "l2", and the setting it was read from; None if unknown."""
     for part in (retriever, store):
         for name in _SIMILARITIES:
             value = setting(part, name)
@@ -60,7 +60,7 @@ def ranks_by(store: Any, retriever: Any = None) -> tuple[str, str] | None:
 
 
 def problem_of(encoder: Encoder, store: Any, retriever: Any = None) -> str | None:
-    """Why a store does not fit a model: its vectors have another width, or it ranks otherwise; None where it fits."""
+    """Return why a store does not suit a model (dimension or similarity), or None if it does."""
     for name in _WIDTHS:
         width = setting(store, name)
         if isinstance(width, int) and width != encoder.embedding_dim:
@@ -70,7 +70,7 @@ def problem_of(encoder: Encoder, store: Any, retriever: Any = None) -> str | Non
             )
     needed: Similarity = encoder.similarity
     found = ranks_by(store, retriever)
-    if encoder.normalize or encoder.exact_dot or found is None or found[0] == needed:
+    if encoder.ranks_alike or found is None or found[0] == needed:
         return None
     return (
         f"{found[1]} ranks by {_NAMES[found[0]]}, the model by {_NAMES[needed]}, which is another order, since "
@@ -79,7 +79,7 @@ def problem_of(encoder: Encoder, store: Any, retriever: Any = None) -> str | Non
 
 
 def squeezed_scores(encoder: Encoder, store: Any, retriever: Any) -> str | None:
-    """Why a retriever's scores mean little; None where they are as they were, or scaled as their range is."""
+    """Return why a retriever's scale_score makes its scores unusable as similarities, or None if it does not."""
     if not setting(retriever, "scale_score") or not encoder.normalize:
         return None
     found = ranks_by(store, retriever)
@@ -93,7 +93,7 @@ def squeezed_scores(encoder: Encoder, store: Any, retriever: Any) -> str | None:
 
 
 def probe_of(retriever: Any, embedding: list[float]) -> dict[str, Any] | None:
-    """What a retriever is to be run with for the nearest document alone; None where it needs more than an embedding."""
+    """Return arguments to retrieve the nearest document; None if the retriever needs more than an embedding."""
     parameters = inspect.signature(retriever.run).parameters
     needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
     if needed != ["query_embedding"]:
