@@ -69,7 +69,7 @@ def encode(
     for line in sources.notes():
         note(line)
     named = {"id": id, "title": title, "text": text}
-    with _Reported() as report:
+    with Progress() as report:
         done = encode_corpus(
             sources,
             output,
@@ -84,10 +84,10 @@ def encode(
     _summarize(output, done)
 
 
-class _Reported:
+class Progress:
     """A bar on a terminal; elsewhere a line a minute."""
 
-    def __enter__(self) -> _Reported:
+    def __enter__(self) -> Progress:
         self._bar = progress_bar(total=None, unit=" passages", show_progress=None, description="encoding")
         self._started = self._latest = time.monotonic()
         return self

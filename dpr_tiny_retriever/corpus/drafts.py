@@ -103,7 +103,7 @@ class Drafter:
         return round(asked + left * asked / self.read)
 
     def _fresh(self, number: int, rows: Iterator[CorpusRow | BadRow]) -> Iterator[tuple[str, str]]:
-        """Yield the texts of a shard that needs all its vectors, while its rows are read."""
+        """Read the rows of a new shard and yield each text to encode as soon as it is read; then queue the draft."""
         read, bad = ShardRows(carried={name: [] for name in self.keep}), list[BadRow]()
         for row in rows:
             self.read += 1
@@ -119,7 +119,7 @@ class Drafter:
     def _compared(
         self, number: int, rows: Sequence[CorpusRow | BadRow], *, is_own: bool
     ) -> Generator[tuple[str, str], None, int]:
-        """Yield the texts of a shard whose vectors may be known; returns how many are."""
+        """Yield those texts of a shard that have no stored vector; return the number of stored vectors it reuses."""
         self.read += len(rows)
         if self.former is not None:
             self.former.meet([row.id for row in rows])
@@ -146,7 +146,7 @@ class Drafter:
         return len(known)
 
     def _add(self, row: CorpusRow | BadRow, read: ShardRows, bad: list[BadRow]) -> None:
-        """Add a row to those of its shard; raises ValueError for a bad one where the run is strict."""
+        """Append a row to its shard; raises ValueError for a bad row if the run is strict."""
         read.ids.append(row.id)
         if isinstance(row, BadRow):
             if self.strict:

@@ -32,7 +32,7 @@ from dpr_tiny_retriever.corpus.rows import BadRow, CorpusRow
 from dpr_tiny_retriever.corpus.shard_folder import ShardFolder
 from dpr_tiny_retriever.corpus.shard_maker import ShardMaker, ShardTask, shard_tasks, write_shard
 from dpr_tiny_retriever.corpus.shard_options import ShardOptions
-from dpr_tiny_retriever.corpus.shards import int8_scale
+from dpr_tiny_retriever.corpus.shards import check_format, int8_scale
 from dpr_tiny_retriever.corpus.sources import SourceFile, Sources
 from dpr_tiny_retriever.corpus.update_folder import link_shard, lookup_file, take_place, update_folder
 from dpr_tiny_retriever.encoder import Encoder
@@ -83,6 +83,7 @@ def encode_corpus(
     that cannot be read, OSError where it cannot be written; finished shards stay.
     """
     started, options = time.monotonic(), options or ShardOptions()
+    check_format(options.format)
     inputs = sources.files()
     former = _former(output)
     if former is None and any(output.glob("part-*.json")):

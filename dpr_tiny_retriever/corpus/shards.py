@@ -167,6 +167,12 @@ def _lines(rows: ShardRows) -> bytes:
     return "".join(lines).encode()
 
 
+def check_format(format: ShardFormat) -> None:
+    """Raise MissingExtraError if shards of this format cannot be written by this installation."""
+    if format == "parquet":
+        _parquet()
+
+
 def _parquet() -> Any:
     try:
         import pyarrow.parquet

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from dpr_tiny_retriever.commands.cli import commands
+from dpr_tiny_retriever.commands.encode import Progress
 from dpr_tiny_retriever.corpus import ShardFolder
 
 
@@ -99,3 +101,18 @@ def test_what_cannot_be_encoded_is_refused(
     monkeypatch.chdir(corpus.parent)
     with pytest.raises((ValueError, OSError), match=problem):
         run(*arguments)
+
+
+def test_without_a_terminal_a_line_a_minute_tells_the_rate_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 30.0, 60.0, 90.0, 125.0])
+    stopped = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr("dpr_tiny_retriever.commands.encode.time", stopped)
+    with Progress() as progress:
+        for encoded in (1_000, 6_000, 9_000, 12_500):
+            progress.count(encoded, 37_500)
+    assert capsys.readouterr().err.splitlines() == [
+        "6,000 passages encoded, 100 a second, some 5 minutes left",
+        "12,500 passages encoded, 100 a second, some 4 minutes left",
+    ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from shard_folders import contents, encode, ids, record, records, vectors, write
 
-from dpr_tiny_retriever import Encoder
+from dpr_tiny_retriever import Encoder, MissingExtraError
 from dpr_tiny_retriever.corpus import CorpusFolderError, ShardFolder, ShardOptions, Sources, encode_corpus
 
 
@@ -104,6 +105,17 @@ def test_options_that_cannot_work_are_refused() -> None:
         ShardOptions(share=(3, 2))
     with pytest.raises(ValueError, match="found the field 'vector' to keep; expected another name"):
         ShardOptions(keep=["vector"])
+
+
+def test_parquet_without_pyarrow_is_refused_before_anything_is_encoded(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"id": "a", "text": "A river."}\n')
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingExtraError, match=r"pip install .dpr-tiny-retriever\[corpus\]., or choose format npy"):
+        encode_corpus(Sources([tmp_path / "corpus.jsonl"]), tmp_path / "vectors", encoder, ShardOptions())
+    assert not (tmp_path / "vectors").exists()
 
 
 def test_a_folder_without_a_manifest_is_no_folder_of_shards(tmp_path: Path) -> None:
