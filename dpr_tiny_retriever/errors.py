@@ -10,7 +10,7 @@ class CheckpointError(ValueError):
 
 
 class ModelMismatchError(ValueError):
-    """Vectors were made by another model than the one that asks, or a name gave another model than was expected."""
+    """Stored vectors were made by another model, or a model name now loads other weights than expected."""
 
 
 class MissingExtraError(ImportError):

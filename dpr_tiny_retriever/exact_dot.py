@@ -1,4 +1,4 @@
-"""One more number a vector, with which cosine and L2 rank passages as the dot product does.
+"""An extra vector component, with which cosine and L2 rank passages exactly as the dot product does.
 
 A passage x becomes (x, sqrt(M^2 - |x|^2)), of length M whatever x is; a query q becomes (q, 0). Dot products stay what
 they were, and both other similarities now are functions of them (Bachrach et al. 2014, section 3; Neyshabur and Srebro
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights, Dense
 from dpr_tiny_retriever.types import Side, Vectors
 
-#: One score, or an array of scores.
+#: A score or an array of scores.
 Scores = TypeVar("Scores", float, NDArray[np.floating])
 
 
 def exact_dot_bound(config: BertConfig, weights: BertWeights) -> float:
-    """M: no vector of this model is longer, before its normalization if it has one.
+    """Return M, an upper bound on the norm of the model's vectors before any normalization.
 
     Of a LayerNorm's output, |x| <= max|scale| sqrt(width) + |offset|, and so of a mean of such; of a tanh's, |x| <=
     sqrt(width). A projection stretches by its largest singular value at most, and adds its bias.
@@ -38,17 +38,17 @@ def exact_dot_bound(config: BertConfig, weights: BertWeights) -> float:
 
 
 def with_exact_dot(vectors: Vectors, bound: float | None) -> Vectors:
-    """Vectors [n, dim] as [n, dim + 1]: those of passages, or those of queries, whose bound is None."""
+    """Append the extra component to vectors [n, dim]: sqrt(bound^2 - |x|^2), or 0 for queries, whose bound is None."""
     wider = np.zeros((len(vectors), vectors.shape[1] + 1), np.float32)
     wider[:, :-1] = vectors
     if bound is not None:
         squares = np.square(vectors, dtype=np.float64).sum(axis=1)
-        wider[:, -1] = np.sqrt(np.maximum(bound**2 - squares, 0))  # rounding may carry a vector beyond M
+        wider[:, -1] = np.sqrt(np.maximum(bound**2 - squares, 0))  # rounding may push the norm slightly above M
     return wider
 
 
 def dot_from_cosine(cosine: Scores, query_norm: float, bound: float) -> Scores:
-    """The dot product of a query and a passage from their cosine in a store of vectors with exact_dot.
+    """Recover the dot product of a query and a passage from the cosine of their exact_dot vectors.
 
     query_norm is the query vector's length, bound DualEncoder.exact_dot_bound.
     """
@@ -56,7 +56,7 @@ def dot_from_cosine(cosine: Scores, query_norm: float, bound: float) -> Scores:
 
 
 def dot_from_squared_l2(squared_distance: Scores, query_norm: float, bound: float) -> Scores:
-    """The dot product from the squared L2 distance, as FAISS, Chroma and LanceDB give it; square a plain distance.
+    """Recover the dot product from the squared L2 distance, which FAISS, Chroma and LanceDB return.
 
     query_norm and bound as for dot_from_cosine.
     """
@@ -64,7 +64,7 @@ def dot_from_squared_l2(squared_distance: Scores, query_norm: float, bound: floa
 
 
 def refuse_needless(normalize: bool, similarity: str, side: Side | None) -> None:
-    """Raise ValueError where exact_dot would add nothing, or it is not known which side to add it for."""
+    """Raise ValueError if exact_dot is pointless for the model, or the side of the encoder is unknown."""
     if normalize:
         raise ValueError(
             "exact_dot is True, but this model's vectors have unit length, which rank alike by dot product, cosine and "
@@ -80,7 +80,7 @@ def refuse_needless(normalize: bool, similarity: str, side: Side | None) -> None
 
 
 def refuse_rounded(exact_dot: bool, dtype: str) -> None:
-    """Raise ValueError where vectors with exact_dot are to be kept in fewer bits, which changes what they rank."""
+    """Raise ValueError for exact_dot vectors in a lower precision than float32, where they no longer rank exactly."""
     if exact_dot and dtype != "float32":
         raise ValueError(f"exact_dot is True with vectors of {dtype}, which would not rank exactly; expected float32")
 

@@ -1,4 +1,4 @@
-"""What made a vector, short enough to stand beside each one in any store, and compared before stores are trusted."""
+"""Model stamps: a line of text stored with each vector, which says what model made it and is checked at query time."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import numpy as np
 from dpr_tiny_retriever.errors import ModelMismatchError
 from dpr_tiny_retriever.types import Side
 
-#: The key of a stamp in a document's metadata.
+#: The metadata key under which documents keep the stamp.
 STAMP_KEY = "dpr_tiny_model"
-#: Hexadecimal digits of a stamp's fingerprint.
+#: Length of a stamp's fingerprint in hex digits.
 _DIGITS = 12
-#: Raised whenever the same model and settings come to give other vectors, so that caches of vectors are made anew.
+#: Incremented whenever a release changes the vectors of the same model and settings, which invalidates cached vectors.
 _FINGERPRINT_FORMAT = 1
 
 _STAMP = re.compile(r"(?P<model>.+) (?P<side>query|passage) (?P<length>\d+|any) tokens(?P<exact> exact_dot)? (\w+)")
 
 
 class Fingerprinted(Protocol):
-    """An encoder, or a pair."""
+    """An encoder or a pair."""
 
     def fingerprint(self, *, model_only: bool = False) -> str: ...
 
 
 class _Encoder(Fingerprinted, Protocol):
-    """What a stamp needs to know of an Encoder."""
+    """The part of Encoder that a stamp is made from."""
 
     max_length: int
     exact_dot: bool
@@ -38,26 +38,26 @@ class _Encoder(Fingerprinted, Protocol):
 
 @dataclass(frozen=True)
 class ModelStamp:
-    """What made passage vectors: as text `"bundled@0.2 passage 256 tokens 3f9a1c2b7d10"`, which any store keeps."""
+    """The model and settings that made passage vectors; str() gives "bundled@0.2 passage 256 tokens 3f9a1c2b7d10"."""
 
     model: str
     side: Side
     max_length: int | None
-    """In tokens, special tokens included; None, for whoever knows only the questions' side, is any length."""
+    """In tokens, including special tokens; None is any length, for query encoders, which do not know it."""
     exact_dot: bool
     fingerprint: str
-    """Of the weights, the configuration and the tokenizer, whatever the length, precision and exact_dot are."""
+    """The first digits of fingerprint(model_only=True) of the passage encoder."""
     query_fingerprint: str | None = field(default=None, compare=False)
-    """That of the questions' side, where it is known; it is no part of the text."""
+    """The same of the query encoder, if known; not part of str()."""
 
     @classmethod
     def of(cls, encoder: _Encoder, model_name: str, side: Side = "passage") -> ModelStamp:
-        """The stamp of what an encoder makes."""
+        """Return the stamp of an encoder's vectors."""
         return cls(model_name, side, encoder.max_length, encoder.exact_dot, model_fingerprint(encoder))
 
     @classmethod
     def parse(cls, text: str) -> ModelStamp:
-        """The stamp of a text that str() gave; raises ValueError for any other."""
+        """Parse what str() returns; raises ValueError for any other text."""
         found = _STAMP.fullmatch(text)
         if found is None:
             raise ValueError(
@@ -75,14 +75,14 @@ class ModelStamp:
 
 
 def model_fingerprint(encoder: _Encoder) -> str:
-    """The fingerprint that stamps hold of an encoder."""
+    """Return an encoder's fingerprint as stamps hold it."""
     return encoder.fingerprint(model_only=True)[:_DIGITS]
 
 
 def check_stamp(found: str | None, expected: ModelStamp) -> None:
-    """Compare the stamp of a stored vector with that of the model that asks; None or "" is a vector without a stamp.
+    """Check the stamp of a stored vector against that of the querying model; a vector without one (None, "") passes.
 
-    Raises ModelMismatchError, which names both, says what differs, and what to do.
+    Raises ModelMismatchError, which names both models, the difference and the remedy.
     """
     if not found or found == str(expected):
         return
@@ -102,7 +102,7 @@ def check_stamp(found: str | None, expected: ModelStamp) -> None:
 
 
 def _difference(found: ModelStamp, expected: ModelStamp) -> tuple[str, str] | None:
-    """What differs, and how to have what was found."""
+    """Return the difference, and how to load the model that was found."""
     if found.side != expected.side:
         return "the sides are swapped", "encode documents with the passage side"
     if found.fingerprint != expected.fingerprint:
@@ -119,7 +119,7 @@ def _difference(found: ModelStamp, expected: ModelStamp) -> tuple[str, str] | No
 
 
 def another_model(found: Mapping[str, Any], *, model: str, fingerprint: str) -> tuple[str, str] | None:
-    """What a store says of its vectors' model, and what is expected, in words; None where both are the same model."""
+    """Describe the model of a store's vectors and the expected one, for an error; None if they are the same."""
     if found.get("fingerprint") == fingerprint:
         return None
     there = str(found.get("fingerprint"))[:8]
@@ -127,7 +127,7 @@ def another_model(found: Mapping[str, Any], *, model: str, fingerprint: str) -> 
 
 
 def check_fingerprint(encoder: Fingerprinted, expected: str, model: str) -> None:
-    """Raise ModelMismatchError where a loaded model has not the fingerprint, model_only or not, that was expected."""
+    """Raise ModelMismatchError unless the loaded model has the expected fingerprint, with or without model_only."""
     found = encoder.fingerprint()
     if expected not in (found, encoder.fingerprint(model_only=True)):
         raise ModelMismatchError(
@@ -138,7 +138,7 @@ def check_fingerprint(encoder: Fingerprinted, expected: str, model: str) -> None
 
 
 def digest(stated: tuple[object, ...], tokenizer: str, arrays: Any) -> str:
-    """A digest of settings, a tokenizer's JSON and arrays, 32 hexadecimal digits."""
+    """Return the digest, 32 hex digits, of settings, a tokenizer's JSON and the arrays of the weights."""
     found = hashlib.blake2b(digest_size=16)
     found.update(repr((_FINGERPRINT_FORMAT, *stated)).encode())
     found.update(tokenizer.encode())

@@ -36,7 +36,7 @@ NEEDS = {
 }
 
 
-#: Whether this system has what a marker of modules or of single tests asks for.
+#: Whether this system meets the requirement of a marker.
 SYSTEMS = {"linux": sys.platform == "linux", "posix": os.name == "posix"}
 
 
@@ -93,7 +93,7 @@ def runs_in(name: str, path: Path) -> bool:
 
 
 def suits_this_system(markers: frozenset[str]) -> bool:
-    """Whether the system has what these markers ask for."""
+    """Whether this system meets the requirements of these markers."""
     return all(SYSTEMS[marker] for marker in markers & SYSTEMS.keys())
 
 

@@ -1,4 +1,4 @@
-"""Titled passages, and how a comparison with every vector ranks them: what a store has to give."""
+"""Titled passages and their ranking by exhaustive search, which stores are tested against."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TitledPassage(NamedTuple):
 
 
 class DocumentedStore(NamedTuple):
-    """A line of the tables in docs/stores.md."""
+    """A row of the tables in docs/stores.md."""
 
     ranks_by: str
     formula: str
@@ -67,7 +67,7 @@ def titled_passages(count: int = 40) -> dict[str, TitledPassage]:
 
 
 class RankedPassages:
-    """Passages that a store should hold, and their similarities as the pair itself has them."""
+    """The passages that a store should hold, with their true similarities to the questions."""
 
     def __init__(self, pair: DualEncoder, passages: dict[str, TitledPassage] | None = None) -> None:
         self.pair = pair
@@ -76,7 +76,7 @@ class RankedPassages:
         self._vectors = dict(zip(self.passages, self._encoded(self.passages), strict=True))
 
     def scores(self, question: str, products: Iterable[float], documented: DocumentedStore) -> list[float]:
-        """What a store says of these dot products, of passages that all have one length."""
+        """The store's scores for these dot products, of passages whose vectors all have the same norm."""
         lengths = (
             float(np.linalg.norm(self._queries[question])),
             float(np.linalg.norm(next(iter(self._vectors.values())))),
@@ -84,7 +84,7 @@ class RankedPassages:
         return [documented.score(product, *lengths) for product in products]
 
     def check(self, question: str, found: Sequence[str], k: int = 10, colour: str | None = None) -> list[float]:
-        """Fail unless these are the ids of the k best; returns their dot products. Equal ones may change places."""
+        """Assert that these are the ids of the top k, ties in any order; return their dot products."""
         query = self._queries[question]
         products = {id: float(vector @ query) for id, vector in self._vectors.items()}
         let_through = [id for id, passage in self.passages.items() if colour in (None, passage.colour)]

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, DenseRetriever, Document, FilterType
 
-# The line above says what to install where farm-haystack is missing.
+# Imported first, because its error names the extra to install if farm-haystack is missing.
 # isort: split
 from dpr_tiny_retriever.adapters.farm_haystack_blend import StoreBlend
 from dpr_tiny_retriever.adapters.farm_haystack_checks import (
@@ -224,7 +224,7 @@ class TinyDPRRetriever(TrainedPair, DenseRetriever):  # type: ignore[misc]
     def _checked(
         self, found: Sequence[List[Document]], vectors: Vectors, store: BaseDocumentStore, scale: bool
     ) -> List[List[Document]]:
-        """What was found, if it is of this model, each document with its score."""
+        """Check the stamps of retrieved documents and set their scores."""
         for documents, vector in zip(found, vectors, strict=True):
             check_stamps(documents, self.encoder.stamp, self.on_mismatch)
             if self.mode == "dense":
@@ -238,7 +238,7 @@ class TinyDPRRetriever(TrainedPair, DenseRetriever):  # type: ignore[misc]
         index: Optional[str],
         scale_score: Optional[bool],
     ) -> Tuple[BaseDocumentStore, Dict[str, Any], bool]:
-        """The document store, what a query of it takes, and scale_score: a call's values before the constructor's."""
+        """Return document store, query options and scale_score: the call's values, else the constructor's."""
         store = self.document_store if document_store is None else document_store
         if store is None:
             raise ValueError("there is no document store to search; pass document_store= here or to the constructor")

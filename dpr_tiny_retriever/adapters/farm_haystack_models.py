@@ -1,4 +1,4 @@
-"""Training, saving and loading of a retriever's pair, with the parameters of DensePassageRetriever.
+"""Training, saving and loading, with the parameters of DensePassageRetriever.
 
 Spelled as farm_haystack.py is, since Haystack reads these annotations too.
 """
@@ -77,12 +77,12 @@ class TrainedPair:
         self.encoder = train_as_haystack(self.encoder, use_gpu=self.use_gpu, **parameters)
         self.save(save_dir, query_encoder_save_dir, passage_encoder_save_dir)
         query, passage = (str(Path(save_dir) / name) for name in (query_encoder_save_dir, passage_encoder_save_dir))
-        # With the backend and device of before; a pipeline that is saved from now on names the trained models.
+        # Same backend and device as before; pipelines saved from now on name the trained models.
         self.encoder = DualEncoder.from_pretrained(query_model=query, passage_model=passage, **self._run_options)
         self.name_models(None, query, passage)
 
     def name_models(self, model: Model, query: Model, passage: Model) -> None:
-        """Name the pair, and its fingerprint, in the arguments that Haystack writes to YAML, which knows no Path."""
+        """Set the model names and the fingerprint in the arguments that Haystack writes to YAML, as plain strings."""
         models = (
             {"model": model} if query is None else {"query_embedding_model": query, "passage_embedding_model": passage}
         )

@@ -1,4 +1,4 @@
-"""What a document's score means: the similarity of the model, whatever the document store computes."""
+"""Scores of retrieved documents: the model's similarity, whatever the document store computes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dpr_tiny_retriever.exact_dot import dot_from_cosine
 from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 from dpr_tiny_retriever.types import Vectors
 
-#: By which haystack divides dot products before it scales them to 0 ... 1.
+#: Haystack divides dot products by this before it scales them to 0 ... 1.
 _SCALE = 100
 
 
 def query_options(store: BaseDocumentStore, scale_score: bool) -> Mapping[str, Any]:
-    """What a store is asked for, so that score_documents can tell the model's similarity.
+    """Return query options of a store with which score_documents can compute the model's similarity.
 
     Distances are not asked for: stores square them or not, and scale them the wrong way round. The vectors tell more.
     """

@@ -1,4 +1,4 @@
-"""Stamps of the model in the documents of farm-haystack: written beside vectors, compared when documents are found."""
+"""Model stamps in farm-haystack's documents: written when they are embedded, checked when they are retrieved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpr_tiny_retriever.model_stamp import STAMP_KEY, ModelStamp, check_stamp
 
 
 def stamp(documents: Sequence[Document], text: str, store: BaseDocumentStore | None) -> None:
-    """Write a stamp into the meta of documents whose vectors are made just now, and into an SQL store that has them.
+    """Write the stamp into the meta of documents being embedded, and into their rows if the store keeps them in SQL.
 
     Stores over SQL keep vectors in FAISS or elsewhere, and write back no meta when vectors are updated.
     """
@@ -24,7 +24,7 @@ def stamp(documents: Sequence[Document], text: str, store: BaseDocumentStore | N
 
 
 def check_stamps(documents: Iterable[Document], expected: ModelStamp, on_mismatch: str) -> None:
-    """Compare the stamps of documents that were found; raises ModelMismatchError, or warns if on_mismatch is "warn"."""
+    """Check the stamps of retrieved documents; raises ModelMismatchError, or warns if on_mismatch is "warn"."""
     found = {(document.meta or {}).get(STAMP_KEY) for document in documents}
     for text in sorted(text for text in found if text):
         try:
@@ -36,7 +36,7 @@ def check_stamps(documents: Iterable[Document], expected: ModelStamp, on_mismatc
 
 
 def _stamp_rows(session: Any, ids: Sequence[str], text: str) -> None:
-    """Stamp the rows of these ids that wait for a vector: those that an update of vectors has reset, and new ones."""
+    """Stamp the rows of these ids that have no vector yet: new ones, and those that update_embeddings has reset."""
     from haystack.document_stores.sql import DocumentORM, MetaDocumentORM  # type: ignore[import-not-found]
 
     for start in range(0, len(ids), 500):  # SQLite takes some hundreds of values at once

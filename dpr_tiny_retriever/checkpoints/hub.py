@@ -14,10 +14,10 @@ from dpr_tiny_retriever.errors import ModelMismatchError, ModelNotFoundError
 from dpr_tiny_retriever.types import Model, Pooling, Side
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
-#: The folders of a pair.
+#: The subfolders of a pair.
 _SIDES: dict[Side, str] = {"query": "query_encoder", "passage": "passage_encoder"}
 
-#: The bundled pair of this release, by the name that stays true when a later release bundles another.
+#: The bundled pair with its release, a name that later releases do not reuse for another pair.
 BUNDLED_NAME = "bundled@" + ".".join(__version__.split(".")[:2])
 _BUNDLED_NAMES = re.compile(r"bundled(@(?P<release>\d+\.\d+))?")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -85,7 +85,7 @@ def resolve(
 
 
 def is_bundled(model: Model) -> bool:
-    """Whether a name is that of the bundled pair of this release; raises ModelNotFoundError for another release's."""
+    """Whether a name means this release's bundled pair; raises ModelNotFoundError for another release's."""
     named = None if model is None else _BUNDLED_NAMES.fullmatch(str(model))
     if named is None or named["release"] is None or model == BUNDLED_NAME:
         return model is None or named is not None
@@ -97,7 +97,7 @@ def is_bundled(model: Model) -> bool:
 
 
 def model_name(model: Model) -> str:
-    """What a model is called in what is stored: of a folder its own name alone, which another machine knows too."""
+    """Return the name that stamps give a model: preset, hub id, or a folder's name without the path to it."""
     if is_bundled(model):
         return BUNDLED_NAME
     folder = None if model in PRESETS else local_folder(str(model))
@@ -108,9 +108,10 @@ def model_name(model: Model) -> str:
 
 
 def passage_side_of(model: Model) -> Model:
-    """What has the passage side that belongs to a model for questions, as far as names tell: the pair of a known side.
+    """Return the model whose passage encoder is paired with this query encoder.
 
-    Raises ModelMismatchError where the model itself is known as the passage side of a pair.
+    One side of a known pair (a preset's repository, or one of the two folders of a pair) gives that pair; any other
+    model is taken to encode both sides. Raises ModelMismatchError if the model is the passage encoder of a known pair.
     """
     if is_bundled(model) or model in PRESETS:
         return model
@@ -149,7 +150,7 @@ def local_folder(model: str | os.PathLike[str]) -> Path | None:
 
 
 def lasting_name(model: Model) -> str:
-    """A name to write down: a later release and another working directory load the same model by it, or say why not."""
+    """Return a name for saved files, by which another release or working directory loads the same model or fails."""
     return BUNDLED_NAME if is_bundled(model) else str(absolute_model(model))
 
 

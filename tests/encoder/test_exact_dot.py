@@ -1,4 +1,4 @@
-"""With one more number a vector, stores that compare by cosine or L2 rank as the dot product does."""
+"""exact_dot: stores that compare by cosine or L2 rank as the dot product does."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def passages() -> list[str]:
 
 @pytest.fixture(scope="module", params=["pooler", "cls"])
 def pairs(request: pytest.FixtureRequest, pair_directory: Path) -> tuple[DualEncoder, DualEncoder]:
-    """A pair as it is, and the same with exact_dot: of the published form with a pooler, and with cls pooling."""
+    """A dot-product pair without and with exact_dot, once with a pooler and once with [CLS] pooling."""
     plain = DualEncoder.from_pretrained(pair_directory, pooling=request.param)
     return plain, DualEncoder.from_pretrained(pair_directory, pooling=request.param, exact_dot=True)
 
 
 def best(scores: Vectors) -> Any:
-    """The places of the best passages [q, BEST], by scores [q, n]; equal ones in their order."""
+    """Indices of the best passages, int [q, BEST], by scores [q, n]; ties in index order."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :BEST]
 
 
@@ -68,13 +68,13 @@ def test_cosine_and_l2_have_the_100_best_of_the_dot_product(pairs: tuple[DualEnc
     # |q|^2 + |x|^2 - 2 dot, as libraries compute it in float32
     squares = np.square(asked).sum(1)[:, None] + np.square(found).sum(1) - 2 * by_dot
     for scores, tolerance in ((by_dot, 1e-5), (cosines, 1e-5), (-squares, 1e-4)):
-        # Where two dot products differ by less than float32 can tell, either may come first.
+        # Dot products that are equal in float32 may come in either order.
         gained = np.take_along_axis(expected, best(scores), 1)
         np.testing.assert_allclose(gained, np.take_along_axis(expected, want, 1), atol=tolerance)
     for row, norm in enumerate(norms.tolist()):
         np.testing.assert_allclose(dot_from_cosine(cosines[row], norm, bound), expected[row], atol=2e-4)
         np.testing.assert_allclose(dot_from_squared_l2(squares[row], norm, bound), expected[row], atol=2e-4)
-    # Without it, both rank otherwise.
+    # Without exact_dot both rankings differ.
     lengths = np.linalg.norm(found[:, :128], axis=1)
     for scores in (by_dot / lengths, by_dot - lengths**2 / 2):
         assert (best(scores) == want).mean() < 0.5

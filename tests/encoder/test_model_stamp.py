@@ -1,4 +1,4 @@
-"""Vectors know what made them: stamps and fingerprints, and what is said where they do not fit."""
+"""Model stamps and fingerprints, and the errors for vectors of another model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for the lists of Haystack and LangChain: their code runs as it stands, their form is that of the lists."""
+"""The pages for Haystack's and LangChain's integration lists: their code runs, and they have the required form."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
 
 pytestmark = pytest.mark.farm_haystack
 
-#: What DensePassageRetriever alone takes into account, each with a value that is not the default.
+#: Parameters that only DensePassageRetriever uses, each with a value other than its default.
 WITHOUT_MEANING: dict[str, object] = {
     "use_fast_tokenizers": False,
     "similarity_function": "cosine",

@@ -1,4 +1,4 @@
-"""Documents say which model made their vectors; another model that asks for them is an error, or a warning."""
+"""Stamps of farm-haystack's documents: retrieval with another model is an error or a warning."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def other_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def indexed(open_store: OpenStore, documents: list[Document], pair_directory: Path) -> FAISSDocumentStore:
-    """Documents with vectors and stamps of the first pair."""
+    """Documents that the first pair has embedded and stamped."""
     store = open_store(embedding_dim=128)
     store.write_documents(documents)
     store.update_embeddings(TinyDPRRetriever(store, pair_directory, progress_bar=False))

@@ -35,7 +35,7 @@ class Faiss:
 
 
 class Qdrant:
-    """A store in a folder, which one client at a time may open."""
+    """Qdrant in a local folder, which only one client can open at a time."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.options = {"path": str(folder / "qdrant"), "progress_bar": False, **options}
@@ -66,7 +66,7 @@ def case(request: pytest.FixtureRequest, pair_directory: Path) -> tuple[dict[str
 
 
 def brute_force(retriever: TinyDPRRetriever, documents: list[Document], question: str) -> list[tuple[str, float]]:
-    """All documents by the dot product of their vectors, made anew, with the question's, best first."""
+    """All documents by the dot product of freshly encoded vectors, best first."""
     pairs = [(document.meta["name"], document.content) for document in documents]
     scores = retriever.encoder.encode_passages(pairs) @ retriever.encoder.encode_queries([question])[0]
     order = np.argsort(-scores, kind="stable")

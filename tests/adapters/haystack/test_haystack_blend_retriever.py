@@ -245,7 +245,7 @@ def test_a_store_that_lists_but_some_of_its_documents_is_refused(
 
 
 class OneIdAtATime:
-    """A store whose filters take one id, as those of Chroma do."""
+    """A store whose filters accept only one id at a time, as Chroma's do."""
 
     def __init__(self, documents: list[Document]) -> None:
         self._store = store_in_memory()

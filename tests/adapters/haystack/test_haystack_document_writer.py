@@ -1,4 +1,4 @@
-"""TinyDPRDocumentWriter: what a store has is not embedded again, what has changed is, and what is gone is deleted."""
+"""TinyDPRDocumentWriter embeds only new and changed documents, and deletes missing ones if asked."""
 
 import asyncio
 from dataclasses import replace
@@ -128,7 +128,7 @@ def test_what_is_gone_of_the_sources_of_a_run_is_deleted_and_nothing_else(
 
 
 class FullStore(InMemoryDocumentStore):
-    """A store that has room for two thousand documents."""
+    """A document store whose disk is full after 2,000 documents."""
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
         if self.count_documents() + len(documents) > 2000:

@@ -1,4 +1,4 @@
-"""Vectors know their model: a store that holds those of another one, or ranks otherwise, does not go unnoticed."""
+"""Stores with another model's vectors, or with another similarity than the model's, are errors or warnings."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRet
 pytestmark = [pytest.mark.also_lowest, pytest.mark.haystack]
 
 
-# What a component raises is wrapped by later versions of haystack-ai.
+# Later versions of haystack-ai wrap what a component raises.
 RAISED = (ModelMismatchError, PipelineRuntimeError)
 PASSAGE_SIDE = "the model for questions is .*passage_encoder, the passage side of a pair"
 
@@ -40,7 +40,7 @@ def store_of(documents: list[Document], model: Path | None, **options: Any) -> I
 
 
 def cause(error: BaseException) -> BaseException:
-    """What a component raised."""
+    """The exception that a component raised, unwrapped."""
     return error.__cause__ or error
 
 
@@ -196,7 +196,7 @@ def test_exact_dot_on_one_side_alone_is_an_error(pair_directory: Path, documents
 
 
 class WideStore(InMemoryDocumentStore):
-    """A store that is told a width, as those of databases are."""
+    """A store with a fixed embedding dimension, as databases have."""
 
     embedding_dim = 768
 

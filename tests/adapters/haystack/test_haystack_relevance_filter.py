@@ -1,4 +1,4 @@
-"""TinyDPRRelevanceFilter: scores that are similarities whatever the store calls a score, and a threshold of them."""
+"""TinyDPRRelevanceFilter: scores become similarities, whatever the store returns, and are thresholded."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Titles reach the model from wherever splitters leave them, and a warning says where they lie unused."""
+"""Titles of split documents are embedded, and unused titles are warned of."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Chroma's embedding function: a side for queries and one for titled documents, found again by every collection."""
+"""Chroma's embedding function: separate encoders for queries and titled documents, restored with a collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each document store of haystack-ai holds titled documents and ranks them as a comparison with every vector does."""
+"""Real document stores of haystack-ai: titled documents are stored, updated and ranked as by exhaustive search."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A store as a user makes it."""
+    """A store, opened as a user would."""
 
     open: Callable[[Place], Any]
     retriever: type
@@ -84,7 +84,7 @@ def faiss(index: str) -> Callable[[Place], Any]:
 
 
 def close(store: Any, place: Place) -> None:
-    """End the use of a store that is to be opened again; two of them are written to disk only now."""
+    """Close a store before it is reopened; InMemory and FAISS are written to disk here."""
     if isinstance(store, InMemoryDocumentStore):
         store.save_to_disk(str(place.folder / "documents.json"))
     elif isinstance(store, FAISSDocumentStore):
@@ -118,7 +118,7 @@ class Embedders(NamedTuple):
 
 @pytest.fixture(scope="module")
 def embedders(pair_directory: Path) -> dict[str, Embedders]:
-    """The bundled pair, of unit length; one that is compared by dot product; and this with one more number a vector."""
+    """The bundled pair, whose vectors have unit length, and a dot-product pair."""
 
     def of(model: Path | None, **options: Any) -> Embedders:
         return Embedders(TinyDPRDocumentEmbedder(model, **options), TinyDPRTextEmbedder(model, **options))
@@ -127,7 +127,7 @@ def embedders(pair_directory: Path) -> dict[str, Embedders]:
 
 
 def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
-    """Documents with their titles in the metadata, as every converter leaves them."""
+    """Documents with titles in their metadata, where converters put them."""
     return [
         Document(id=id, content=text, meta={"title": title, "colour": colour})
         for id, (title, text, colour) in ranked.passages.items()
@@ -136,7 +136,7 @@ def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
 
 
 def check_ranking(retriever: Any, documented: DocumentedStore, embedders: Embedders, ranked: RankedPassages) -> None:
-    """The store ranks as its pair does, whole and filtered, and returns documents as they were given."""
+    """Check the store's ranking, scores and documents, without and with a filter."""
     green = {"field": "meta.colour", "operator": "==", "value": "green"}
     for question in QUESTIONS:
         embedding = embedders.query.run(question)["embedding"]

@@ -1,4 +1,4 @@
-"""LlamaIndex: titles from the metadata, a side for questions and one for nodes, written down and loaded again."""
+"""LlamaIndex: titles from node metadata, separate encoders for queries and nodes, serialization."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bundled() -> TinyDPREmbedding:
 
 
 def nodes_of(ranked: RankedPassages) -> list[TextNode]:
-    """Nodes with their titles in the metadata; their colour is kept out of what is embedded."""
+    """Nodes with titles in their metadata; the colour is excluded from embedding."""
     return [
         TextNode(
             id_=id,

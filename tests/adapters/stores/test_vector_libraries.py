@@ -1,4 +1,4 @@
-"""The recipes of docs/stores.md: each runs as it stands, and ranks as a comparison with every vector does."""
+"""The recipes of docs/stores.md: each runs as printed and ranks as exhaustive search does."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def beginning() -> dict[str, Any]:
-    """What the recipes begin with."""
+    """The code that precedes every recipe."""
     names: dict[str, Any] = {}
     exec(recipes()[BEGINNING], names)
     return names

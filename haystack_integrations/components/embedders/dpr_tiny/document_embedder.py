@@ -74,11 +74,11 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
-        """As run(), in a thread, so that the event loop is not blocked."""
+        """Call run() in a worker thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, documents)
 
     def passages(self, documents: list[Document]) -> list[Passage]:
-        """The title and text of each document that the model reads; raises as run() does."""
+        """Return the title and text that are encoded for each document; raises the same errors as run()."""
         if not isinstance(documents, list):
             raise _wrong_input(f"documents is a {type(documents).__name__}")
         for position, document in enumerate(documents):
@@ -87,7 +87,7 @@ class TinyDPRDocumentEmbedder(TinyDPREmbedder):
         return [self._passage(document) for document in documents]
 
     def _check_connected(self) -> None:
-        """Compare the stores that documents are written to with the model, once in each pipeline."""
+        """Check the document stores that the pipeline writes to, each once."""
         for part in components_behind(self, everywhere=True):
             store = setting(part, "document_store")
             if store is not None and id(part) not in self._checked:

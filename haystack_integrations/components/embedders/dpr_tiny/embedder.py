@@ -1,4 +1,4 @@
-"""The common part of the two embedders: parameters, loading one encoder, serialisation, and what is compared."""
+"""The common part of the two embedders: parameters, loading, serialization, and checks against document stores."""
 
 import asyncio
 import inspect
@@ -37,13 +37,13 @@ _loading = Lock()
 
 
 def described(made: type[_Component]) -> type[_Component]:
-    """Give a component its own repr back, which @component replaces by one that tells neither model nor backend."""
+    """Restore a component's own repr, which @component replaces by one without model and backend."""
     made.__repr__ = made.describe  # type: ignore[assignment,method-assign]
     return made
 
 
 def complete(made: type[_Embedder]) -> type[_Embedder]:
-    """Give an embedder the repr of its own, and the shared parameters in help()."""
+    """Restore an embedder's own repr, and document the shared parameters in its help()."""
     described(made)
     shared = inspect.cleandoc(TinyDPREmbedder.__doc__ or "").partition("\n\n")[2]
     made.__doc__ = f"{inspect.cleandoc(made.__doc__ or '')}\n{shared}"
@@ -107,11 +107,11 @@ class TinyDPREmbedder:
         if self.on_mismatch not in get_args(OnMismatch):
             raise ValueError(f"on_mismatch is {self.on_mismatch!r}; expected 'error' or 'warn'")
         self._encoder: Encoder | None = None
-        self._checked: set[int] = set()  # what it is connected with, and has been compared with
+        self._checked: set[int] = set()  # connected components that passed the checks
         self._warnings: set[str] = set()
 
     def describe(self) -> str:
-        """The repr: model, side, width and backend, as far as they are known before the model is loaded."""
+        """Return the repr: model, side, dimension and backend, as far as known before the model is loaded."""
         state = f"backend={self.backend!r}, not loaded yet"
         if self._encoder is not None:
             state = f"embedding_dim={self._encoder.embedding_dim}, backend={self._encoder.backend!r}"
@@ -129,11 +129,11 @@ class TinyDPREmbedder:
 
     @property
     def stamp(self) -> ModelStamp:
-        """What made the vectors of documents that this model is for, as it stands in their meta; loads the model."""
+        """The stamp that documents embedded for this model have in their meta; loads the model."""
         return self._load().stamp
 
     def check_stamps(self, documents: Iterable[Document]) -> None:
-        """Compare the stamps in the meta of documents found with the model's own; one without a stamp passes.
+        """Check the stamps in the meta of retrieved documents against the model's; documents without one pass.
 
         Raises ModelMismatchError, or warns, as on_mismatch says.
         """
@@ -141,14 +141,14 @@ class TinyDPREmbedder:
             try:
                 check_stamp(str(found), self.stamp)
             except ModelNotFoundError:
-                return  # the side of passages is not at hand, so that nothing is known of it
+                return  # without the passage encoder its stamp is unknown
             except ModelMismatchError as error:
                 self._tell(str(error))
 
     def check_store(self, store: Any, retriever: Any = None) -> None:
-        """Compare a document store, and a retriever of it, with the model: the width of vectors, and what ranks them.
+        """Check that a store's vector dimension, and its or its retriever's similarity function, suit the model.
 
-        Raises ModelMismatchError, which names remedies, or warns: on_mismatch. A store that says nothing passes.
+        Raises ModelMismatchError, which names remedies, or warns, as on_mismatch says. Unknown stores pass.
         """
         problem = problem_of(self._load(), store, retriever)
         if problem is not None:
@@ -159,7 +159,7 @@ class TinyDPREmbedder:
         self._load().warm_up(bulk=self.side == "passage")
 
     async def warm_up_async(self) -> None:
-        """Load the model without blocking the event loop."""
+        """Call warm_up() in a worker thread, so that the event loop is not blocked."""
         await asyncio.to_thread(self.warm_up)
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class TinyDPREmbedder:
 
     @classmethod
     def from_dict(cls: type[_Embedder], data: dict[str, Any]) -> _Embedder:
-        """The component that to_dict described; data is not changed."""
+        """Deserialize what to_dict returned; data is not modified."""
         parameters = dict(data.get("init_parameters", {}))
         deserialize_secrets_inplace(parameters, ["token"])
         return default_from_dict(cls, {**data, "init_parameters": parameters})

@@ -45,10 +45,10 @@ class TinyDPRTextEmbedder(TinyDPREmbedder):
 
     @component.output_types(embedding=list[float])
     async def run_async(self, text: str) -> dict[str, list[float]]:
-        """As run(), in a thread, so that the event loop is not blocked."""
+        """Call run() in a worker thread, so that the event loop is not blocked."""
         embedding = await asyncio.to_thread(self._embed, text)
         for retriever, probe in self._probes(embedding):
-            # As the pipeline itself will search: some stores can be open in one way only.
+            # In the way the pipeline will call it: some stores allow either sync or async clients, not both.
             if hasattr(retriever, "run_async"):
                 found = await retriever.run_async(**probe)
             else:
@@ -67,9 +67,9 @@ class TinyDPRTextEmbedder(TinyDPREmbedder):
         return embedding
 
     def _probes(self, embedding: list[float]) -> list[tuple[Any, dict[str, Any]]]:
-        """The retrievers that search with this embedding in its pipeline, and what finds their nearest document.
+        """Return the connected retrievers that have not been checked, each with the arguments of a top-1 search.
 
-        Left out is what has been compared with the model before. Settings are compared here, whatever is found.
+        Their settings are checked here; the stamp of the document that the search returns is checked later.
         """
         probes = []
         for part in components_behind(self):

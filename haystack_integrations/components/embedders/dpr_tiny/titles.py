@@ -1,4 +1,4 @@
-"""Titles that lie in the meta of documents unused: they are looked for once, and told of."""
+"""A warning for documents whose titles are in another meta field than the embedder reads."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -7,17 +7,17 @@ from haystack import Document, logging
 
 logger = logging.getLogger(__name__)
 
-# What loaders, converters and splitters call a title, in order of preference, lower-cased and without _, - and blanks.
+# Names of title fields in loaders, converters and splitters, best first; lower case, without "_", "-" and blanks.
 _TITLE_KEYS = "title doctitle documenttitle pagetitle headline heading header header1 subject name".split()
 
 
 def has_titles(documents: Sequence[Document], title_meta_field: str) -> bool:
-    """Whether any document has a title that is not blank in that meta field."""
+    """Whether any document has a non-blank title in that meta field."""
     return any(_is_title(document.meta.get(title_meta_field)) for document in documents)
 
 
 def unused_title_field(documents: Sequence[Document], used: Collection[str]) -> str | None:
-    """The meta field, none of those used, that seems to hold the titles of most documents."""
+    """Return the unused meta field that seems to hold the titles of most documents, if any."""
     counts = Counter(
         name
         for document in documents
@@ -29,7 +29,7 @@ def unused_title_field(documents: Sequence[Document], used: Collection[str]) -> 
 
 
 def warn_of_unused_titles(documents: Sequence[Document], title_meta_field: str | None, used: Collection[str]) -> bool:
-    """Warn where no document has a title and another meta field seems to hold titles; returns whether it did."""
+    """Warn if no document has a title and another meta field seems to hold titles; return whether it warned."""
     if title_meta_field is not None and has_titles(documents, title_meta_field):
         return False
     found = unused_title_field(documents, used)

@@ -62,7 +62,7 @@ class TinyDPRBlendRetriever:
         self._bm25: BM25Mirror | None = None
 
     def describe(self) -> str:
-        """The repr: retriever, model and top_k."""
+        """Return the repr: retriever, model and top_k."""
         return f"TinyDPRBlendRetriever({type(self.retriever).__name__}, {self._embedder!r}, top_k={self.top_k})"
 
     @component.output_types(documents=list[Document], explanations=list[dict[str, Any]])
@@ -98,7 +98,7 @@ class TinyDPRBlendRetriever:
     async def run_async(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, Any]:
-        """As run(), in a thread, so that the event loop is not blocked."""
+        """Call run() in a worker thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, query, filters, top_k)
 
     def synchronize(self) -> list[Document]:
@@ -115,7 +115,7 @@ class TinyDPRBlendRetriever:
         return documents
 
     def warm_up(self) -> None:
-        """Load the model; run() does the same."""
+        """Load the model; otherwise the first run() loads it."""
         self._embedder.warm_up()
         if hasattr(self.retriever, "warm_up"):
             self.retriever.warm_up()
@@ -129,7 +129,7 @@ class TinyDPRBlendRetriever:
             self.retriever.close()
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as plain data, with its parts."""
+        """Serialize the component, its store and its embedder to plain data."""
         return default_to_dict(
             self,
             retriever=component_to_dict(self.retriever, "retriever"),
@@ -142,7 +142,7 @@ class TinyDPRBlendRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TinyDPRBlendRetriever":
-        """The component that to_dict described; data is not changed."""
+        """Deserialize what to_dict returned; data is not modified."""
         parameters = dict(data.get("init_parameters", {}))
         for name in ("retriever", "text_embedder"):
             if parameters.get(name) is not None:

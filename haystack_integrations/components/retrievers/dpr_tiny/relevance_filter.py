@@ -1,4 +1,4 @@
-"""The haystack-ai component that makes a retriever's scores similarities, and drops what is not near."""
+"""The haystack-ai component that turns a retriever's scores into similarities and applies a threshold to them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ from haystack_integrations.components.retrievers.dpr_tiny.similarities import si
 @component
 @dataclass(eq=False, repr=False)
 class TinyDPRRelevanceFilter:
-    """Passes on the documents that are near enough to the question, with their similarity to it as their score.
+    """Keeps the documents whose similarity to the query reaches a threshold, and sets their scores to it.
 
     It stands behind the embedding retriever of any store; connect the text embedder's embedding to it, too. What stores
     call a score differs: a cosine, a distance, or either scaled. Where documents come with their vectors (always from
@@ -47,12 +47,12 @@ class TinyDPRRelevanceFilter:
         self._embedder = self.text_embedder
 
     def describe(self) -> str:
-        """The repr: threshold and model."""
+        """Return the repr: threshold and model."""
         return f"TinyDPRRelevanceFilter(threshold={self.threshold!r}, {self._embedder!r})"
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document], query_embedding: list[float]) -> dict[str, list[Document]]:
-        """Filter documents: {"documents": copies of those near enough, nearest first, each with its similarity}.
+        """Filter documents: {"documents": copies of those that reach the threshold, most similar first, rescored}.
 
         Raises ModelMismatchError for documents of another model, ValueError for embeddings of another width and, where
         documents come without theirs, for scores that are neither cosines nor dot products.
@@ -68,17 +68,17 @@ class TinyDPRRelevanceFilter:
         return {"documents": [replace(by_id[id], score=scores[id]) for id in sorted(near, key=lambda id: -scores[id])]}
 
     def warm_up(self) -> None:
-        """Load the model; run() does the same."""
+        """Load the model; otherwise the first run() loads it."""
         self._embedder.warm_up()
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as plain data, with its text embedder."""
+        """Serialize the component and its text embedder to plain data."""
         embedder = component_to_dict(self._embedder, "text_embedder")
         return default_to_dict(self, threshold=self.threshold, text_embedder=embedder)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TinyDPRRelevanceFilter":
-        """The component that to_dict described; data is not changed."""
+        """Deserialize what to_dict returned; data is not modified."""
         parameters = dict(data.get("init_parameters", {}))
         if (part := parameters.get("text_embedder")) is not None:
             parameters["text_embedder"] = component_from_dict(TinyDPRTextEmbedder, part, "text_embedder")

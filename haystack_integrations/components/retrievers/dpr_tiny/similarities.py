@@ -1,4 +1,4 @@
-"""The similarity of documents found to a question: of their vectors, where these came along, or the store's scores."""
+"""Query-document similarities, from the documents' embeddings or, if they have none, from the retriever's scores."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from haystack_integrations.components.joiners.dpr_tiny.scores import embedding_s
 
 
 def are_cosines(encoder: Encoder) -> bool:
-    """Whether the similarities of a model are cosines; they are dot products otherwise."""
+    """Whether the model compares vectors by cosine rather than by dot product."""
     return scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
 
 
 def similarities(encoder: Encoder, embedding: Sequence[float], found: Sequence[Document]) -> dict[str, float]:
-    """The similarity of each document to the question's embedding, by id.
+    """Return the similarity of each document to the query embedding, by document id.
 
     Raises ValueError for embeddings of another width and, where they did not come with the documents, for scores that
     are neither cosines nor dot products.

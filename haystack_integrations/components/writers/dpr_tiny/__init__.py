@@ -1,6 +1,6 @@
-"""Tiny dense passage retrieval in haystack-ai: what embeds and writes what a store lacks."""
+"""Tiny dense passage retrieval in haystack-ai: a document writer that embeds only new and changed documents."""
 
-# First, since it says what to install where haystack-ai is missing.
+# Imported first, because its error names the extra to install if haystack-ai is missing.
 import haystack_integrations.components.embedders.dpr_tiny  # noqa: F401  # isort: skip
 from haystack_integrations.components.writers.dpr_tiny.document_writer import TinyDPRDocumentWriter
 

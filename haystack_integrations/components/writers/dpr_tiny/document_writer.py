@@ -1,4 +1,4 @@
-"""The haystack-ai component that keeps a document store up to date: it embeds and writes only what the store lacks."""
+"""The haystack-ai component that updates a document store, embedding only new and changed documents."""
 
 import asyncio
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from haystack_integrations.components.writers.dpr_tiny.stored_documents import (
     stored_ids,
 )
 
-#: How many documents are looked up, embedded and written at a time; what is written stays, whatever comes after.
+#: Documents per batch of looking up, embedding and writing; a later error does not undo earlier batches.
 _BATCH = 1024
 
 
@@ -27,7 +27,7 @@ _BATCH = 1024
 @component
 @dataclass(eq=False, repr=False)
 class TinyDPRDocumentWriter:
-    """Embeds and writes the documents that a store lacks: those that are new, or changed since they were written.
+    """Embeds and writes only the documents that are new to a store or have changed since they were written.
 
     It takes the place of an embedder and a DocumentWriter, behind whatever splits documents. Documents are compared by
     a digest of id, content and meta (a changed title is a change), and of the model and what is embedded, so that
@@ -65,12 +65,12 @@ class TinyDPRDocumentWriter:
         self._embedder = self.document_embedder
 
     def describe(self) -> str:
-        """The repr: store and model."""
+        """Return the repr: store and model."""
         return f"TinyDPRDocumentWriter({type(self.document_store).__name__}, {self._embedder!r})"
 
     @component.output_types(documents_written=int, documents_unchanged=int, documents_deleted=int)
     def run(self, documents: list[Document], sources: list[str] | None = None) -> dict[str, int]:
-        """Write what the store lacks, then delete what is gone: how many documents were written, kept and deleted.
+        """Write new and changed documents, then delete missing ones; return the numbers written, unchanged, deleted.
 
         sources: further sources that this run holds all documents of, such as files that are gone. Of two documents of
         one id the last is kept. Raises as TinyDPRDocumentEmbedder.run does, and ValueError for a document without a
@@ -91,20 +91,20 @@ class TinyDPRDocumentWriter:
 
     @component.output_types(documents_written=int, documents_unchanged=int, documents_deleted=int)
     async def run_async(self, documents: list[Document], sources: list[str] | None = None) -> dict[str, int]:
-        """As run(), in a thread, so that the event loop is not blocked."""
+        """Call run() in a worker thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, documents, sources)
 
     def warm_up(self) -> None:
-        """Load the model; run() does the same."""
+        """Load the model; otherwise the first run() loads it."""
         self._embedder.warm_up()
 
     def close(self) -> None:
-        """Close what the document store closes."""
+        """Close the document store, if it can be closed."""
         if hasattr(self.document_store, "close"):
             self.document_store.close()
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as plain data, with its parts."""
+        """Serialize the component, its store and its embedder to plain data."""
         return default_to_dict(
             self,
             document_store=self.document_store.to_dict(),
@@ -115,7 +115,7 @@ class TinyDPRDocumentWriter:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TinyDPRDocumentWriter":
-        """The component that to_dict described; data is not changed."""
+        """Deserialize what to_dict returned; data is not modified."""
         parameters = dict(data.get("init_parameters", {}))
         store = parameters["document_store"]
         parameters["document_store"] = cast(Any, import_class_by_name(store["type"])).from_dict(store)
@@ -125,7 +125,7 @@ class TinyDPRDocumentWriter:
         return made
 
     def _write(self, some: list[tuple[Document, Passage]]) -> int:
-        """Embed and write those of the documents that the store lacks; returns how many."""
+        """Embed and write the new and changed ones of a batch of documents; return how many."""
         self._embedder.check_store(self.document_store)
         stamp = self._embedder.stamp
         wanted = {digest_of(document, passage, stamp): document for document, passage in some}
@@ -141,7 +141,7 @@ class TinyDPRDocumentWriter:
         return len(lacking)
 
     def _sources(self, documents: list[Document], further: list[str] | None) -> set[str]:
-        """The sources that a run holds all documents of; raises ValueError where one is not known."""
+        """Return the sources that this run is complete for; raises ValueError for a document without a source."""
         if not self.delete_missing:
             if further is not None:
                 raise ValueError("sources are given, but delete_missing is False; expected True, or no sources")

@@ -1,4 +1,4 @@
-"""What a document store holds already, asked by the protocol that all stores share."""
+"""Look up stored documents by digest or source, using only haystack-ai's DocumentStore protocol."""
 
 import hashlib
 import json
@@ -11,21 +11,21 @@ from haystack.document_stores.types import DocumentStore
 
 from dpr_tiny_retriever import STAMP_KEY, ModelStamp, Passage
 
-#: The meta field that tells, with a store's own filters, which documents it holds as they are.
+#: The meta field that holds a document's digest, by which stores are filtered for unchanged documents.
 DIGEST_KEY = "dpr_tiny_digest"
-#: How many values one filter asks for.
+#: Values per filter.
 _FILTERED = 256
 
 
 def digest_of(document: Document, passage: Passage, stamp: ModelStamp) -> str:
-    """A digest of a document's id and meta, of the title and text that are embedded, and of the model."""
+    """Return a hex digest of a document's id, meta and content, of the encoded title and text, and of the model."""
     meta = {name: value for name, value in document.meta.items() if name not in (DIGEST_KEY, STAMP_KEY)}
     stated = [document.id, meta, document.content, passage.title, passage.text, str(stamp)]
     return hashlib.blake2b(json.dumps(stated, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
 def stored_digests(store: DocumentStore, documents: Mapping[str, Document]) -> set[str]:
-    """Those of the digests, here with their documents, that a store holds."""
+    """Return which of the digests, the keys of documents, a store holds."""
     held = getattr(store, "storage", None)
     if isinstance(held, Mapping):  # InMemoryDocumentStore, whose filters look at every document
         stored = (held.get(document.id) for document in documents.values())
@@ -34,7 +34,7 @@ def stored_digests(store: DocumentStore, documents: Mapping[str, Document]) -> s
 
 
 def stored_ids(store: DocumentStore, meta_field: str, values: Iterable[Any]) -> Iterator[str]:
-    """The ids of the documents that have one of these values in a meta field, a few hundred values at a time."""
+    """Yield the ids of stored documents that have one of these values in a meta field."""
     for document in _with_any(store, meta_field, values):
         yield document.id
 
