@@ -38,7 +38,16 @@ FLOORS = [
     {"model"},
     {"text"},
     {"load_options", "model_stamp"},
-    {"passage", "atomic_files", "cache_folders", "lazy_exports", "progress", "threads", "visible_text"},
+    {
+        "passage",
+        "atomic_files",
+        "cache_folders",
+        "lazy_exports",
+        "progress",
+        "threads",
+        "visible_text",
+        "whole_numbers",
+    },
     {"types", "errors", "temporary_names", "_version"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
