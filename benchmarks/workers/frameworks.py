@@ -12,11 +12,10 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
 from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
 from langchain_core.documents import Document as LangChainDocument
-from langchain_core.vectorstores import InMemoryVectorStore
 from workers.inputs import in_both_ways, read_texts
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
 #: Passages that a search returns.
@@ -68,8 +67,8 @@ class Worker:
 
     def _langchain(self, passages: list[tuple[str, str]], source: str) -> Iterator[tuple[str, Ways]]:
         documents = [LangChainDocument(page_content=text, metadata={"title": title}) for title, text in passages]
-        embeddings = TinyDPREmbeddings(source, title_separator=" | ", show_progress=False)
-        store = InMemoryVectorStore.from_documents(join_titles(documents, title_separator=" | "), embeddings)
+        embeddings = TinyDPREmbeddings(source, show_progress=False)
+        store = TitledVectorStore.from_documents(documents, embeddings)
         direct = partial(self._direct, partial(store.similarity_search_by_vector, k=TOP))
         yield "LangChain, in memory", (partial(store.similarity_search, k=TOP), direct)
 

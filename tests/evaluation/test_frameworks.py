@@ -22,7 +22,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from retrieval_data import library_corpus, library_queries, write_beir
 
 from dpr_tiny_retriever import DualEncoder
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore
 from dpr_tiny_retriever.evaluation import Dataset, Dense, evaluate, load_dataset
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
@@ -89,13 +89,13 @@ def test_a_haystack_pipeline_finds_and_scores_as_evaluate_does(model: Path, data
 
 
 def test_a_langchain_retriever_finds_what_evaluate_finds(model: Path, dataset: Dataset) -> None:
-    embeddings = TinyDPREmbeddings(model, title_separator=" | ")
-    store = InMemoryVectorStore(embeddings)
+    embeddings = TinyDPREmbeddings(model)
+    store = TitledVectorStore(InMemoryVectorStore(embeddings))
     documents = [
         LangChainDocument(passage.text, metadata={"title": passage.title, "row": row})
         for row, passage in enumerate(dataset.corpus)
     ]
-    store.add_documents(join_titles(documents, title_separator=" | "))
+    store.add_documents(documents)
     retriever = store.as_retriever(search_kwargs={"k": K})
     rows = [[document.metadata["row"] for document in found] for found in retriever.batch(dataset.queries)]
 

@@ -12,6 +12,6 @@ except ModuleNotFoundError as error:
 
 from dpr_tiny_retriever.adapters.langchain.blend_retriever import TinyDPRBlendRetriever
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
-from dpr_tiny_retriever.adapters.langchain.titles import join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain.titled_store import TitledVectorStore
 
-__all__ = ["TinyDPRBlendRetriever", "TinyDPREmbeddings", "join_titles", "split_titles"]
+__all__ = ["TinyDPRBlendRetriever", "TinyDPREmbeddings", "TitledVectorStore"]

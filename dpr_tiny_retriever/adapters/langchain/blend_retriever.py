@@ -13,15 +13,14 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
-from dpr_tiny_retriever.adapters.langchain.blended_documents import BlendedDocuments
-from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.langchain.blended_documents import BlendedDocuments, with_id
+from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings, below_caches
 from dpr_tiny_retriever.adapters.langchain.store_scores import StoreScores
+from dpr_tiny_retriever.adapters.langchain.titled_store import TitledVectorStore
+from dpr_tiny_retriever.adapters.langchain.titles import check_title_key, title_of, warn_of_titles
 from dpr_tiny_retriever.retrieval.blended_search import list_length
 from dpr_tiny_retriever.retrieval.bm25_words import matched_words
 from dpr_tiny_retriever.retrieval.fusion import Placement
-
-#: Between title and text in the store, where from_documents makes the embeddings.
-TITLE_SEPARATOR = "\n\n"
 
 
 class BlendedDocument(NamedTuple):
@@ -43,16 +42,16 @@ class TinyDPRBlendRetriever(BaseRetriever):
     which makes the store, or to the constructor, beside a store that holds them already. add_documents and delete
     change store and words together; where something else has changed the store, call rebuild.
 
-    Documents have their title in metadata[title_key]. The retriever puts it before the text where the embeddings look
-    for it (TinyDPREmbeddings' title_separator), and returns documents as they were given.
+    Documents have their title in metadata[title_key], and are stored and returned as they were given. TinyDPREmbeddings
+    embed the title with the text: the retriever puts a TitledVectorStore over the store.
 
     vectorstore: any VectorStore. What its scores mean is found out by encoding some hits; see StoreScores.
-    documents: what the store holds, as given to it or as they were before join_titles. With ids, where you have them.
+    documents: what the store holds, as given to it. With ids, where you have them.
     embeddings: the store's own, where it does not tell.
     k: documents returned.
     search_kwargs: passed to the store's search, such as {"filter": ...}. A filter that is a plain mapping of metadata
         keys to values is applied to the words here; of any other the store is asked which documents it lets through.
-    title_key: the metadata key of titles; None: texts are taken as they are.
+    title_key: the metadata key of titles, of a TitledVectorStore its own; None: texts are taken as they are.
     """
 
     vectorstore: VectorStore
@@ -63,6 +62,8 @@ class TinyDPRBlendRetriever(BaseRetriever):
     """The BlendedDocuments."""
     store_scores: Any
     """The StoreScores."""
+    has_warned: bool = False
+    """Whether it has said that titles are not embedded."""
 
     def __init__(
         self,
@@ -79,21 +80,27 @@ class TinyDPRBlendRetriever(BaseRetriever):
         embeddings = embeddings or vectorstore.embeddings
         if embeddings is None:
             raise ValueError(f"{type(vectorstore).__name__} does not tell its embeddings; pass them as embeddings=")
+        check_title_key(title_key)
+        own = below_caches(embeddings)
+        if isinstance(vectorstore, TitledVectorStore):
+            title_key = vectorstore.title_key
+        elif isinstance(own, TinyDPREmbeddings):
+            vectorstore = TitledVectorStore(vectorstore, title_key=title_key, embeddings=embeddings)
         fields: dict[str, Any] = {
             "vectorstore": vectorstore,
-            "embeddings": embeddings,
+            "embeddings": own,
             "k": _checked_k(k),
             "search_kwargs": _checked_search_kwargs(search_kwargs or {}),
-            "blended_documents": BlendedDocuments(_title_separator(embeddings), title_key),
-            "store_scores": StoreScores(embeddings),
+            "blended_documents": BlendedDocuments(title_key, getattr(own, "title_separator", None)),
+            "store_scores": StoreScores(own),
         }
         super().__init__(**fields, **options)
         self.rebuild(documents)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """What pydantic shows in repr and str."""
-        store = type(self.vectorstore).__name__
-        return [("vectorstore", store), ("documents", len(self.blended_documents)), ("k", self.k)]
+        store = self.vectorstore.vectorstore if isinstance(self.vectorstore, TitledVectorStore) else self.vectorstore
+        return [("vectorstore", type(store).__name__), ("documents", len(self.blended_documents)), ("k", self.k)]
 
     @classmethod
     def from_documents(
@@ -112,22 +119,23 @@ class TinyDPRBlendRetriever(BaseRetriever):
         vectorstore_class, vectorstore_kwargs: the class and what its from_documents takes, such as path and collection.
         options: k, search_kwargs and the others of the constructor.
         """
-        embeddings = embeddings or TinyDPREmbeddings(title_separator=TITLE_SEPARATOR)
-        given = _checked_documents(documents)
-        _check_titles(given, embeddings, title_key)
-        stored = BlendedDocuments(_title_separator(embeddings), title_key).as_stored(given)
-        ids = [document.id for document in stored]
-        store = vectorstore_class.from_documents(stored, embeddings, ids=ids, **(vectorstore_kwargs or {}))
-        return cls(store, stored, embeddings=embeddings, title_key=title_key, **options)
+        embeddings = embeddings or TinyDPREmbeddings()
+        check_title_key(title_key)
+        given = [with_id(document) for document in _checked_documents(documents, title_key)]
+        kwargs = {"ids": [document.id for document in given], **(vectorstore_kwargs or {})}
+        if isinstance(below_caches(embeddings), TinyDPREmbeddings):
+            kwargs |= {"vectorstore_class": vectorstore_class, "title_key": title_key}
+            vectorstore_class = TitledVectorStore
+        store = vectorstore_class.from_documents(given, embeddings, **kwargs)
+        return cls(store, given, embeddings=embeddings, title_key=title_key, **options)
 
     def add_documents(self, documents: Iterable[Document], **options: Any) -> list[str]:
         """Add documents to store and words; returns their ids. options: for the store's add_documents."""
-        given = _checked_documents(documents)
-        _check_titles(given, self.embeddings, self.blended_documents.title_key)
-        stored = self.blended_documents.as_stored(given)
-        ids = [str(document.id) for document in stored]
-        self.vectorstore.add_documents(stored, ids=ids, **options)
-        self.blended_documents.add(stored)
+        given = [with_id(document) for document in _checked_documents(documents, self.blended_documents.title_key)]
+        self._warn_where_titles_are_not_embedded(given)
+        ids = [str(document.id) for document in given]
+        self.vectorstore.add_documents(given, ids=ids, **options)
+        self.blended_documents.add(given)
         return ids
 
     async def aadd_documents(self, documents: Iterable[Document], **options: Any) -> list[str]:
@@ -153,9 +161,9 @@ class TinyDPRBlendRetriever(BaseRetriever):
 
     def rebuild(self, documents: Iterable[Document]) -> None:
         """Count the words of these documents and no others: those that the store holds now."""
-        given = _checked_documents(documents)
-        _check_titles(given, self.embeddings, self.blended_documents.title_key)
-        self.blended_documents.replace(self.blended_documents.as_stored(given))
+        given = [with_id(document) for document in _checked_documents(documents, self.blended_documents.title_key)]
+        self._warn_where_titles_are_not_embedded(given)
+        self.blended_documents.replace(given)
 
     def search(self, question: str, k: int | None = None, **search_kwargs: Any) -> list[BlendedDocument]:
         """The k best documents for a question, best first, each with the reason for its rank.
@@ -169,8 +177,8 @@ class TinyDPRBlendRetriever(BaseRetriever):
         for position, (document, _) in enumerate(found):
             id = self.blended_documents.id_of(document, by_id)
             by_id[id or f"hit {position}, which is in the store alone"] = document
-        texts = [document.page_content for document, _ in found]
-        similarities = self.store_scores.similarities(question, texts, [score for _, score in found])
+        passages = [self.blended_documents.passage(document) for document, _ in found]
+        similarities = self.store_scores.similarities(question, passages, [score for _, score in found])
         hits = self.blended_documents.bm25.search(
             question,
             dict(zip(by_id, similarities.tolist(), strict=True)),
@@ -180,10 +188,10 @@ class TinyDPRBlendRetriever(BaseRetriever):
         )
         blended = []
         for hit in hits:
-            known = self.blended_documents.document(hit.id, by_id.get(hit.id))
-            if known is not None:
-                document, passage = known
-                blended.append(BlendedDocument(document, hit.score, hit.placement, matched_words(question, passage)))
+            document = self.blended_documents.document(hit.id, by_id.get(hit.id))
+            if document is not None:
+                words = matched_words(question, self.blended_documents.passage(document))
+                blended.append(BlendedDocument(document, hit.score, hit.placement, words))
         return blended
 
     async def asearch(self, question: str, k: int | None = None, **search_kwargs: Any) -> list[BlendedDocument]:
@@ -204,6 +212,17 @@ class TinyDPRBlendRetriever(BaseRetriever):
         **search_kwargs: Any,
     ) -> list[Document]:
         return [found.document for found in await self.asearch(query, k, **search_kwargs)]
+
+    def _warn_where_titles_are_not_embedded(self, documents: Sequence[Document]) -> None:
+        key = self.blended_documents.title_key
+        if self.has_warned or isinstance(self.embeddings, TinyDPREmbeddings) or key is None:
+            return
+        if any(document.metadata.get(key) for document in documents):
+            self.has_warned = True
+            warn_of_titles(
+                f"documents have titles in metadata[{key!r}], but {type(self.embeddings).__name__} embeds texts alone",
+                "use TinyDPREmbeddings, or title_key=None, which leaves titles out of the words, too",
+            )
 
     def _found(self, question: str, k: int, options: Mapping[str, Any]) -> list[tuple[Document, float | None]]:
         """What the store finds, with its scores where it gives them."""
@@ -229,36 +248,17 @@ class TinyDPRBlendRetriever(BaseRetriever):
         return list(let_through)
 
 
-def _title_separator(embeddings: Embeddings) -> str | None:
-    """What stands between title and text in the texts that these embeddings embed."""
-    return embeddings.title_separator if isinstance(embeddings, TinyDPREmbeddings) else None
-
-
-def _checked_documents(documents: Iterable[Document]) -> list[Document]:
-    """The documents as a list; raises TypeError for what is none, ValueError for an id that is given twice."""
+def _checked_documents(documents: Iterable[Document], title_key: str | None) -> list[Document]:
+    """The documents as a list; raises TypeError for other kinds and titles, ValueError for an id given twice."""
     given = list(documents)
     seen = set[str]()
     for position, document in enumerate(given):
-        if not isinstance(document, Document):
-            raise TypeError(f"document {position} is {type(document).__name__}; expected a LangChain Document")
+        title_of(document, position, title_key)
         if document.id in seen:
             raise ValueError(f"document {position} has the id {document.id!r} of another; expected each id once")
         if document.id:
             seen.add(document.id)
     return given
-
-
-def _check_titles(documents: Sequence[Document], embeddings: Embeddings, title_key: str | None) -> None:
-    """Raise ValueError where documents have titles, but the embeddings would not know a title from the text."""
-    if title_key is None or not isinstance(embeddings, TinyDPREmbeddings) or embeddings.title_separator is not None:
-        return
-    for document in documents:
-        if document.metadata.get(title_key):
-            raise ValueError(
-                f"a document has the title {document.metadata[title_key]!r}, but the embeddings have no "
-                f"title_separator, so that titles would not be embedded: make them with "
-                f"TinyDPREmbeddings(title_separator={TITLE_SEPARATOR!r}), or leave titles out by title_key=None"
-            )
 
 
 def _checked_k(k: int) -> int:

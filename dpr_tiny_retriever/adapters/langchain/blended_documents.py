@@ -3,77 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from langchain_core.documents import Document
 
-from dpr_tiny_retriever.adapters.langchain.titles import join_titles, partition_title, split_titles
+from dpr_tiny_retriever.adapters.langchain.titles import embedded_passage, title_of
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.bm25_mirror import BM25Mirror
 
 
-class _Entry(NamedTuple):
-    document: Document
-    """As users gave it, its title in the metadata only."""
-    stored_text: str
-    """As it stands in the store."""
-
-
 class BlendedDocuments:
-    """Documents by id, as users gave them, with a BM25 index of the passages that the embeddings make of them.
+    """Documents by id, with a BM25 index of the passages that the embeddings make of them.
 
     Many stores return documents without their ids: those are recognised by text and metadata.
     """
 
-    def __init__(self, title_separator: str | None, title_key: str | None) -> None:
-        """title_separator: what the embeddings take a title off by; None, as title_key None: none is put there."""
-        self._title_separator = title_separator
+    def __init__(self, title_key: str | None, title_separator: str | None) -> None:
+        """title_key: the metadata key of titles; title_separator: the embeddings' own."""
         self.title_key = title_key
-        self._entries: dict[str, _Entry] = {}
+        self._title_separator = title_separator
+        self._documents: dict[str, Document] = {}
         self._ids_of_text: dict[str, list[str]] = {}
         self.bm25 = BM25Mirror()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._documents)
 
     def __contains__(self, id: object) -> bool:
-        return id in self._entries
+        return id in self._documents
 
     def __reduce__(self) -> tuple[Any, ...]:
-        documents = [entry.document for entry in self._entries.values()]
-        return _restored, (self._title_separator, self.title_key, documents)
+        return _restored, (self.title_key, self._title_separator, list(self._documents.values()))
 
-    def as_stored(self, documents: Iterable[Document]) -> list[Document]:
-        """Documents as they go into the store: with an id, and with the title before the text."""
-        with_ids = [_copy(document, id=document.id or str(uuid4())) for document in map(self.without_title, documents)]
-        if self._title_separator is None or self.title_key is None:
-            return with_ids
-        return join_titles(with_ids, title_separator=self._title_separator, title_key=self.title_key)
+    def passage(self, document: Document) -> Passage:
+        """What the embeddings make of a document."""
+        return embedded_passage(title_of(document, 0, self.title_key), document.page_content, self._title_separator)
 
-    def without_title(self, document: Document) -> Document:
-        """The document with its title in the metadata only, where join_titles has put it before the text, too."""
-        separator, key, text = self._title_separator, self.title_key, document.page_content
-        if separator is None or key is None:
-            return document
-        prefix = f"{document.metadata.get(key) or ''}{separator}"
-        if not text.startswith(prefix) or (prefix == separator and separator not in text[len(prefix) :]):
-            return document
-        [plain] = split_titles([document], title_separator=separator, title_key=key)
-        return plain
+    def replace(self, documents: Sequence[Document]) -> None:
+        """Hold these documents, each with its id, and no others."""
+        self.delete(list(self._documents))
+        self.add(documents)
 
-    def replace(self, stored: Sequence[Document]) -> None:
-        """Hold these documents, as they are in the store, and no others."""
-        self.delete(list(self._entries))
-        self.add(stored)
-
-    def add(self, stored: Sequence[Document]) -> None:
-        """Add documents as they are in the store, each with its id; one of the same id is replaced."""
-        ids = [str(document.id) for document in stored]
-        self.bm25.add(ids, [self._passage(document.page_content) for document in stored])
+    def add(self, documents: Sequence[Document]) -> None:
+        """Add documents, each with its id; one of the same id is replaced."""
+        ids = [str(document.id) for document in documents]
+        self.bm25.add(ids, [self.passage(document) for document in documents])
         self._forget(ids)
-        for id, document in zip(ids, stored, strict=True):
-            self._entries[id] = _Entry(self.without_title(document), document.page_content)
+        for id, document in zip(ids, documents, strict=True):
+            self._documents[id] = document
             self._ids_of_text.setdefault(document.page_content, []).append(id)
 
     def delete(self, ids: Iterable[str]) -> None:
@@ -87,53 +65,47 @@ class BlendedDocuments:
 
         taken: the ids of this search's documents so far, to tell several of the same text apart.
         """
-        if found.id is not None and found.id in self._entries:
+        if found.id is not None and found.id in self._documents:
             return found.id
         same = [id for id in self._ids_of_text.get(found.page_content, ()) if id not in taken]
-        entries = [(id, entry) for id, entry in zip(same, map(self._entries.get, same), strict=True) if entry]
-        alike = [id for id, entry in entries if _holds(found.metadata, entry.document.metadata)]
+        known = [(id, document) for id, document in zip(same, map(self._documents.get, same), strict=True) if document]
+        alike = [id for id, document in known if _holds(found.metadata, document.metadata)]
         return next(iter(alike or same), None)
 
-    def document(self, id: str, found: Document | None) -> tuple[Document, Passage] | None:
-        """A copy of a document as it was given, and its passage; of an unknown id: of what the store returned.
+    def document(self, id: str, found: Document | None) -> Document | None:
+        """A copy of a document as it was given; of an unknown id: what the store returned.
 
         None where the document has been deleted since it was found by its words.
         """
-        entry = self._entries.get(id)
-        if entry is not None:
-            return _copy(entry.document), self._passage(entry.stored_text)
-        return None if found is None else (self.without_title(found), self._passage(found.page_content))
+        document = self._documents.get(id)
+        return found if document is None else with_id(document)
 
     def ids_where(self, metadata: Mapping[str, Any]) -> list[str]:
         """The ids of the documents that have these values in their metadata."""
-        entries = list(self._entries.items())  # another thread may add some meanwhile
-        return [id for id, entry in entries if _holds(entry.document.metadata, metadata)]
-
-    def _passage(self, stored_text: str) -> Passage:
-        """What the embeddings make of a text in the store."""
-        if self._title_separator is None:
-            return Passage(None, stored_text)
-        return Passage(*partition_title(stored_text, self._title_separator))
+        documents = list(self._documents.items())  # another thread may add some meanwhile
+        return [id for id, document in documents if _holds(document.metadata, metadata)]
 
     def _forget(self, ids: Iterable[str]) -> None:
         for id in ids:
-            entry = self._entries.pop(id, None)
-            if entry is not None:
-                same = self._ids_of_text[entry.stored_text]
+            document = self._documents.pop(id, None)
+            if document is not None:
+                same = self._ids_of_text[document.page_content]
                 same.remove(id)
                 if not same:
-                    del self._ids_of_text[entry.stored_text]
+                    del self._ids_of_text[document.page_content]
 
 
-def _restored(title_separator: str | None, title_key: str | None, documents: list[Document]) -> BlendedDocuments:
-    restored = BlendedDocuments(title_separator, title_key)
-    restored.add(restored.as_stored(documents))
+def with_id(document: Document) -> Document:
+    """A copy of a document, with an id of its own where it has none."""
+    return Document(
+        page_content=document.page_content, metadata=dict(document.metadata), id=document.id or str(uuid4())
+    )
+
+
+def _restored(title_key: str | None, title_separator: str | None, documents: list[Document]) -> BlendedDocuments:
+    restored = BlendedDocuments(title_key, title_separator)
+    restored.add(documents)
     return restored
-
-
-def _copy(document: Document, **changes: Any) -> Document:
-    parts = {"page_content": document.page_content, "metadata": dict(document.metadata), "id": document.id}
-    return Document(**{**parts, **changes})
 
 
 def _holds(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

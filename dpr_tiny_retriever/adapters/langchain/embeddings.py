@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
-from dpr_tiny_retriever.adapters.langchain.titles import check_separator, partition_title
+from dpr_tiny_retriever.adapters.langchain.announced_titles import announced_titles
+from dpr_tiny_retriever.adapters.langchain.titles import (
+    check_separator,
+    embedded_passage,
+    titles_left_behind,
+    warn_of_titles,
+)
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
-from dpr_tiny_retriever.passage import as_passages
+from dpr_tiny_retriever.passage import PassageLike
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -21,15 +29,19 @@ if TYPE_CHECKING:
 class TinyDPREmbeddings(Embeddings):
     """Embeds documents with the passage encoder and queries with the query encoder.
 
-    The constructor loads the model, so that a wrong name or folder is an error before anything is indexed.
-    Vectors of a pair whose `encoder.similarity` is "dot" belong in a store that compares by dot product
-    (Qdrant's `Distance.DOT`, FAISS' `MAX_INNER_PRODUCT`); with `normalize=True` cosine ranks as the dot
-    product does.
+    LangChain gives embeddings the texts of documents, not their metadata, where the titles are: `TitledVectorStore`
+    over the vector store embeds titles, too. The constructor loads the model, so that a wrong name or folder is an
+    error before anything is indexed.
+
+    Vectors of unit length (`encoder.normalize`), as those of the bundled pair, go into any store. Others whose
+    `encoder.similarity` is "dot" rank as the model means in a store that compares by dot product alone, such as Qdrant
+    with `Distance.DOT` or FAISS with `MAX_INNER_PRODUCT`. LangChain's relevance scores of such a store are upside down:
+    take them from a `TitledVectorStore`.
 
     Pickling and copying keep the settings and load the model again; a token is never written out.
 
     model, query_model, passage_model, max_query_length, max_passage_length: as in `DualEncoder.from_pretrained`.
-    title_separator: what precedes its first occurrence in a text is the title; None: no titles.
+    title_separator: for texts that begin with their title: what ends it. None: texts hold no titles.
     batch_size, show_progress: as in `DualEncoder.encode_passages`.
     options: revision, backend, threads and the others of `LoadOptions`.
     """
@@ -57,6 +69,7 @@ class TinyDPREmbeddings(Embeddings):
         self.title_separator = title_separator
         self.batch_size = batch_size
         self.show_progress = show_progress
+        self._has_warned = False
         self.encoder = DualEncoder.from_pretrained(
             model,
             query_model=query_model,
@@ -72,13 +85,14 @@ class TinyDPREmbeddings(Embeddings):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one vector of `encoder.embedding_dim` floats per text, in the order of the texts.
 
-        Raises TypeError that names the position of a text that is not a str.
+        Called by a store under a TitledVectorStore, it embeds each text with its title. Raises TypeError that names the
+        position of a text that is not a str, ValueError where such a store embeds other texts than it was given.
         """
-        vectors = self.encoder.encode_passages(
-            texts if self.title_separator is None else _with_titles(texts, self.title_separator),
-            batch_size=self.batch_size,
-            show_progress=self.show_progress,
-        )
+        return self.embed_passages(self._passages(texts))
+
+    def embed_passages(self, passages: Iterable[PassageLike]) -> list[list[float]]:
+        """As embed_documents, of Passage(title, text), (title, text) or text, each as it is."""
+        vectors = self.encoder.encode_passages(passages, batch_size=self.batch_size, show_progress=self.show_progress)
         rows: list[list[float]] = vectors.tolist()
         return rows
 
@@ -90,7 +104,57 @@ class TinyDPREmbeddings(Embeddings):
         row: list[float] = self.encoder.encode_queries([text])[0].tolist()
         return row
 
+    @cached_property
+    def namespace(self) -> str:
+        """Names what decides the vectors of texts: model, length, options, title_separator; letters, digits, hyphens.
 
-def _with_titles(texts: Iterable[str], separator: str) -> list[tuple[str, str]]:
-    """Split titles off texts; the core refuses anything but a text, with its position."""
-    return [(title, text) if title else partition_title(text, separator) for title, text in as_passages(texts)]
+        For CacheBackedEmbeddings, and beside a collection's own name for the record manager of LangChain's indexing
+        API, so that another model embeds all documents again.
+        """
+        digest = hashlib.sha256(f"{self.encoder.passage_encoder.fingerprint()} {self.title_separator!r}".encode())
+        return f"dpr-tiny-{digest.hexdigest()[:16]}"
+
+    def cache_key(self, text: str) -> str:
+        """The key of a text's vector in a cache: differs by model, length, title and text.
+
+        For CacheBackedEmbeddings' key_encoder. Its `namespace` alone does not tell titles apart.
+        """
+        announced = announced_titles()
+        title = "" if announced is None else announced.of([text])[0]
+        passage = embedded_passage(title, text, self.title_separator)
+        digest = hashlib.sha256(f"{len(passage.title or '')} {passage.title}{passage.text}".encode()).hexdigest()
+        return f"{self.namespace}-{digest}"
+
+    def _passages(self, texts: Iterable[str]) -> Iterable[PassageLike]:
+        """What to encode of texts; what is no text is left to the encoder, which names its position."""
+        announced = announced_titles()
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            return texts
+        texts = list(texts)
+        if not all(isinstance(text, str) for text in texts):
+            return texts
+        if announced is not None:
+            titles = announced.of(texts)
+        else:
+            self._warn_where_titles_are_left_behind()
+            titles = [""] * len(texts)
+        return [embedded_passage(title, text, self.title_separator) for title, text in zip(titles, texts, strict=True)]
+
+    def _warn_where_titles_are_left_behind(self) -> None:
+        if self._has_warned or self.title_separator is not None:
+            return
+        key = titles_left_behind()
+        if key is not None:
+            self._has_warned = True
+            argument = "" if key == "title" else f", title_key={key!r}"
+            warn_of_titles(
+                f"documents have titles in metadata[{key!r}], but a vector store hands on texts alone",
+                f"wrap it, TitledVectorStore(vectorstore{argument}), and add the documents to that",
+            )
+
+
+def below_caches(embeddings: Embeddings) -> Embeddings:
+    """The embeddings that a cache, or several, stands before, as CacheBackedEmbeddings does."""
+    while isinstance(inner := getattr(embeddings, "underlying_embeddings", None), Embeddings):
+        embeddings = inner
+    return embeddings

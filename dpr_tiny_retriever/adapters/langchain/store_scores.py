@@ -9,6 +9,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 
 Scores = NDArray[np.float64]
@@ -34,43 +35,47 @@ class StoreScores:
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
         self._reading: tuple[float, float] | None = None
-        self._vectors: dict[str, Scores] = {}
+        self._vectors: dict[Passage, Scores] = {}
         #: Whether similarities are cosines: always, except for pairs that are compared by dot products of any length.
         self.cosine = True
         if isinstance(embeddings, TinyDPREmbeddings):
             encoder = embeddings.encoder
             self.cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
 
-    def similarities(self, question: str, texts: Sequence[str], scores: Sequence[float | None]) -> Scores:
-        """The similarity of each text, as it stands in the store, to the question; float64 [n].
+    def similarities(self, question: str, passages: Sequence[Passage], scores: Sequence[float | None]) -> Scores:
+        """The similarity of each passage that the store has found to the question; float64 [n].
 
         scores: what the store says of each; None where it says nothing.
         """
         given = np.array([np.nan if score is None else score for score in scores], np.float64)
-        if not texts or np.isnan(given).any():
-            return self._computed(question, texts)
+        if not passages or np.isnan(given).any():
+            return self._computed(question, passages)
         if self._reading is None:
-            rows = np.unique(np.linspace(0, len(texts) - 1, _SAMPLES).round().astype(int))
-            sampled = self._computed(question, [texts[row] for row in rows])
+            rows = np.unique(np.linspace(0, len(passages) - 1, _SAMPLES).round().astype(int))
+            sampled = self._computed(question, [passages[row] for row in rows])
             allowed = _TOLERANCE * max(1.0, float(np.abs(sampled).max()))
             fitting = [r for r in _READINGS if np.abs(_read(given[rows], r) - sampled).max() <= allowed]
             if not fitting:
-                return self._computed(question, texts)
+                return self._computed(question, passages)
             if len(np.unique(given[rows])) < _TELLING_SAMPLES:
                 return _read(given, fitting[0])
             [self._reading] = fitting
         return _read(given, self._reading)
 
-    def _computed(self, question: str, texts: Sequence[str]) -> Scores:
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+    def _computed(self, question: str, passages: Sequence[Passage]) -> Scores:
+        new = [passage for passage in dict.fromkeys(passages) if passage not in self._vectors]
         if new:
-            vectors = self._scaled(np.asarray(self._embeddings.embed_documents(new), np.float64))
-            self._vectors.update(zip(new, vectors, strict=True))
-        if not texts:
+            self._vectors.update(zip(new, self._scaled(self._embedded(new)), strict=True))
+        if not passages:
             return np.empty(0)
         query = self._scaled(np.asarray(self._embeddings.embed_query(question), np.float64))
-        similarities: Scores = np.stack([self._vectors[text] for text in texts]) @ query
+        similarities: Scores = np.stack([self._vectors[passage] for passage in passages]) @ query
         return similarities
+
+    def _embedded(self, passages: Sequence[Passage]) -> Scores:
+        if isinstance(self._embeddings, TinyDPREmbeddings):
+            return np.asarray(self._embeddings.embed_passages(passages), np.float64)
+        return np.asarray(self._embeddings.embed_documents([passage.text for passage in passages]), np.float64)
 
     def _scaled(self, vectors: Scores) -> Scores:
         """To unit length, where similarities are cosines."""

@@ -6,16 +6,23 @@ import asyncio
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, join_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, TitledVectorStore
 
 pytestmark = [pytest.mark.also_lowest, pytest.mark.langchain]
+
+
+def in_memory(retriever: TinyDPRBlendRetriever) -> InMemoryVectorStore:
+    assert isinstance(retriever.vectorstore, TitledVectorStore)
+    assert isinstance(retriever.vectorstore.vectorstore, InMemoryVectorStore)
+    return retriever.vectorstore.vectorstore
 
 
 def titles(found: list[Document]) -> list[str]:
@@ -23,9 +30,9 @@ def titles(found: list[Document]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def embeddings(separator: str) -> TinyDPREmbeddings:
+def embeddings() -> TinyDPREmbeddings:
     """The bundled pair, whose vectors mean something."""
-    return TinyDPREmbeddings(title_separator=separator)
+    return TinyDPREmbeddings()
 
 
 @pytest.fixture
@@ -40,13 +47,14 @@ def test_documents_come_back_as_they_were_given(retriever: TinyDPRBlendRetriever
     assert retriever.invoke("Which insect fills wax combs?")[0].metadata["title"] != "changed"
 
 
-def test_the_store_holds_titles_where_the_embeddings_look_for_them(
-    retriever: TinyDPRBlendRetriever, documents: list[Document], separator: str
+def test_the_store_holds_texts_as_they_are_and_vectors_of_titles_and_texts(
+    retriever: TinyDPRBlendRetriever, documents: list[Document], embeddings: TinyDPREmbeddings
 ) -> None:
-    store = retriever.vectorstore
-    assert isinstance(store, InMemoryVectorStore)
-    stored = [record["text"] for record in store.store.values()]
-    assert stored == [document.page_content for document in join_titles(documents, title_separator=separator)]
+    store = in_memory(retriever)
+    assert [record["text"] for record in store.store.values()] == [document.page_content for document in documents]
+    passages = [(document.metadata["title"], document.page_content) for document in documents]
+    vectors = [record["vector"] for record in store.store.values()]
+    np.testing.assert_allclose(vectors, embeddings.encoder.encode_passages(passages), atol=1e-5)
 
 
 def test_without_embeddings_the_bundled_pair_embeds_titles_and_texts(documents: list[Document]) -> None:
@@ -64,9 +72,7 @@ def test_a_hit_says_where_it_stood_in_each_list_and_which_words_it_holds(
     query = retriever.embeddings.embed_query(question)
     dense = {
         document.metadata["title"]: score
-        for document, score in InMemoryVectorStore.similarity_search_with_score_by_vector(
-            retriever.vectorstore, query, k=6
-        )
+        for document, score in in_memory(retriever).similarity_search_with_score_by_vector(query, k=6)
     }
     ranked = sorted(dense, key=lambda title: -dense[title])
     assert {hit.document.metadata["title"]: hit.placement.dense_rank for hit in hits} == {
@@ -111,10 +117,10 @@ def test_a_document_of_the_same_id_is_replaced(retriever: TinyDPRBlendRetriever,
 
 
 def test_a_store_that_was_changed_elsewhere_is_counted_anew_by_rebuild(
-    retriever: TinyDPRBlendRetriever, documents: list[Document], separator: str
+    retriever: TinyDPRBlendRetriever, documents: list[Document]
 ) -> None:
     added = Document(page_content="A quokka is a marsupial.", metadata={"title": "Quokka"}, id="quokka")
-    retriever.vectorstore.add_documents(join_titles([added], title_separator=separator))
+    retriever.vectorstore.add_documents([added])
     retriever.vectorstore.delete([str(documents[2].id)])
     hits = {hit.document.metadata["title"]: hit for hit in retriever.search("quokka", k=100)}
     assert hits["Quokka"].document.page_content == "A quokka is a marsupial.", "found by the store alone"
@@ -124,13 +130,12 @@ def test_a_store_that_was_changed_elsewhere_is_counted_anew_by_rebuild(
     assert "Tides" not in titles(retriever.invoke("the sea rises twice a day", k=100))
 
 
-@pytest.mark.parametrize("joined", [True, False])
-def test_a_store_that_exists_takes_its_documents_with_or_without_titles_before_texts(
-    embeddings: TinyDPREmbeddings, documents: list[Document], separator: str, joined: bool
+@pytest.mark.parametrize("titled", [True, False])
+def test_a_store_that_exists_is_taken_alone_or_as_a_titled_store(
+    embeddings: TinyDPREmbeddings, documents: list[Document], titled: bool
 ) -> None:
-    stored = join_titles(documents, title_separator=separator)
-    store = InMemoryVectorStore.from_documents(stored, embeddings)
-    retriever = TinyDPRBlendRetriever(store, stored if joined else documents, k=6)
+    store = TitledVectorStore.from_documents(documents, embeddings)
+    retriever = TinyDPRBlendRetriever(store if titled else store.vectorstore, documents, k=6)
     expected = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=6)
     question = "Which insect stores food in wax combs?"
     assert retriever.search(question) == expected.search(question)
@@ -213,11 +218,35 @@ def test_an_id_that_is_given_twice_and_what_is_no_document_are_refused_before_th
     assert len(retriever.invoke("one", k=100)) == 6
 
 
-def test_titles_that_would_not_be_embedded_are_refused(pair_directory: Path, documents: list[Document]) -> None:
-    plain = TinyDPREmbeddings(pair_directory)
-    with pytest.raises(ValueError, match=r"has the title 'Honey bee', but the embeddings have no title_separator"):
-        TinyDPRBlendRetriever.from_documents(documents, plain)
-    retriever = TinyDPRBlendRetriever.from_documents(documents, plain, title_key=None)
+def test_a_titled_store_tells_the_key_of_titles(embeddings: TinyDPREmbeddings) -> None:
+    tide = Document(page_content="It rises.", metadata={"name": "Tide", "title": "Chapter 3"})
+    store = TitledVectorStore.from_documents([tide], embeddings, title_key="name")
+    [hit] = TinyDPRBlendRetriever(store, [tide]).search("Tide")
+    assert (hit.words, hit.placement.bm25_rank) == (["tide"], 1)
+
+
+def test_texts_that_begin_with_their_title_are_blended_as_titled_passages(documents: list[Document]) -> None:
+    joined = [Document(page_content=f"{d.metadata['title']} | {d.page_content}", id=d.id) for d in documents]
+    embeddings = TinyDPREmbeddings(title_separator=" | ")
+    retriever = TinyDPRBlendRetriever(InMemoryVectorStore.from_documents(joined, embeddings), joined, k=6)
+    expected = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=6)
+    hits, same = (
+        retriever.search("Which insect stores food in wax combs?"),
+        expected.search("Which insect stores food in wax combs?"),
+    )
+    assert [hit.placement for hit in hits] == [hit.placement for hit in same]
+
+
+def test_other_embeddings_warn_once_that_titles_are_not_embedded(documents: list[Document]) -> None:
+    fake = DeterministicFakeEmbedding(size=8)
+    with pytest.warns(UserWarning, match=r"metadata\['title'\], but DeterministicFakeEmbedding embeds texts alone"):
+        retriever = TinyDPRBlendRetriever.from_documents(documents, fake)
+    retriever.add_documents(documents)  # a second warning would be an error
+    TinyDPRBlendRetriever.from_documents(documents, fake, title_key=None)
+
+
+def test_titles_may_be_left_out(embeddings: TinyDPREmbeddings, documents: list[Document]) -> None:
+    retriever = TinyDPRBlendRetriever.from_documents(documents, embeddings, title_key=None)
     assert retriever.search("honey bee", k=6)[0].placement.bm25_rank is None, "the title is no part of the text"
 
 

@@ -11,21 +11,17 @@ from langchain_community.vectorstores import FAISS
 from langchain_community.vectorstores.utils import DistanceStrategy
 from langchain_core.documents import Document
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, TitledVectorStore
 
 pytestmark = pytest.mark.langchain_legacy
 
 
-def save_and_load(folder: Path, embeddings: TinyDPREmbeddings, documents: list[Document]) -> FAISS:
-    FAISS.from_documents(documents, embeddings, distance_strategy=DistanceStrategy.MAX_INNER_PRODUCT).save_local(
-        str(folder)
-    )
-    return FAISS.load_local(
-        str(folder),
-        embeddings,
-        distance_strategy=DistanceStrategy.MAX_INNER_PRODUCT,
-        allow_dangerous_deserialization=True,
-    )
+def save_and_load(folder: Path, embeddings: TinyDPREmbeddings, documents: list[Document]) -> TitledVectorStore:
+    by_dot = {"distance_strategy": DistanceStrategy.MAX_INNER_PRODUCT}
+    store = TitledVectorStore.from_documents(documents, embeddings, vectorstore_class=FAISS, **by_dot).vectorstore
+    assert isinstance(store, FAISS)
+    store.save_local(str(folder))
+    return TitledVectorStore(FAISS.load_local(str(folder), embeddings, allow_dangerous_deserialization=True, **by_dot))
 
 
 def test_a_loaded_index_finds_every_passage_first(
@@ -33,21 +29,21 @@ def test_a_loaded_index_finds_every_passage_first(
     minilm: TinyDPREmbeddings,
     documents: list[Document],
     questions: dict[str, str],
-    separator: str,
 ) -> None:
-    store = save_and_load(tmp_path, minilm, join_titles(documents, title_separator=separator))
+    store = save_and_load(tmp_path, minilm, documents)
     by_title = {document.metadata["title"]: document for document in documents}
     for question, title in questions.items():
-        [found] = split_titles(store.similarity_search(question, k=1), title_separator=separator)
+        [found] = store.similarity_search(question, k=1)
         assert found.page_content == by_title[title].page_content
         assert found.metadata == by_title[title].metadata
 
 
 def test_scores_are_the_dot_products_of_the_cores_vectors(
-    tmp_path: Path, embeddings: TinyDPREmbeddings, documents: list[Document], separator: str
+    tmp_path: Path, embeddings: TinyDPREmbeddings, documents: list[Document]
 ) -> None:
-    store = save_and_load(tmp_path, embeddings, join_titles(documents, title_separator=separator))
-    assert store.index.metric_type == faiss.METRIC_INNER_PRODUCT
+    store = save_and_load(tmp_path, embeddings, documents)
+    assert isinstance(store.vectorstore, FAISS)
+    assert store.vectorstore.index.metric_type == faiss.METRIC_INNER_PRODUCT
     question = "Why does the sea level change during the day?"
     passages = [(document.metadata["title"], document.page_content) for document in documents]
     query = embeddings.encoder.encode_queries([question])[0]

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_qdrant import QdrantVectorStore
+from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, FieldCondition, Filter, MatchValue
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, TitledVectorStore
 
 pytestmark = pytest.mark.langchain_modern
 
 
 def write(folder: Path, embeddings: TinyDPREmbeddings, documents: list[Document]) -> None:
-    store = QdrantVectorStore.from_documents(
-        documents, embeddings, path=str(folder), collection_name="passages", distance=Distance.DOT
-    )
-    store.client.close()
+    options = {"path": str(folder), "collection_name": "passages", "distance": Distance.DOT}
+    store = TitledVectorStore.from_documents(documents, embeddings, vectorstore_class=QdrantVectorStore, **options)
+    client(store).close()
 
 
-def reopen(folder: Path, embeddings: TinyDPREmbeddings) -> QdrantVectorStore:
-    return QdrantVectorStore.from_existing_collection(
-        collection_name="passages", embedding=embeddings, path=str(folder), distance=Distance.DOT
+def reopen(folder: Path, embeddings: TinyDPREmbeddings) -> TitledVectorStore:
+    return TitledVectorStore(
+        QdrantVectorStore.from_existing_collection(
+            collection_name="passages", embedding=embeddings, path=str(folder), distance=Distance.DOT
+        )
     )
+
+
+def client(store: Any) -> QdrantClient:
+    assert isinstance(store, TitledVectorStore)
+    assert isinstance(store.vectorstore, QdrantVectorStore)
+    return store.vectorstore.client
 
 
 def test_a_reopened_store_finds_every_passage_first(
@@ -33,22 +42,21 @@ def test_a_reopened_store_finds_every_passage_first(
     minilm: TinyDPREmbeddings,
     documents: list[Document],
     questions: dict[str, str],
-    separator: str,
 ) -> None:
-    write(tmp_path, minilm, join_titles(documents, title_separator=separator))
+    write(tmp_path, minilm, documents)
     store = reopen(tmp_path, minilm)
     by_title = {document.metadata["title"]: document for document in documents}
     for question, title in questions.items():
-        [found] = split_titles(store.similarity_search(question, k=1), title_separator=separator)
+        [found] = store.similarity_search(question, k=1)
         assert found.page_content == by_title[title].page_content
         assert found.metadata.items() >= by_title[title].metadata.items()
-    store.client.close()
+    client(store).close()
 
 
 def test_scores_are_the_dot_products_of_the_cores_vectors(
-    tmp_path: Path, embeddings: TinyDPREmbeddings, documents: list[Document], separator: str
+    tmp_path: Path, embeddings: TinyDPREmbeddings, documents: list[Document]
 ) -> None:
-    write(tmp_path, embeddings, join_titles(documents, title_separator=separator))
+    write(tmp_path, embeddings, documents)
     store = reopen(tmp_path, embeddings)
     question = "Why does the sea level change during the day?"
     passages = [(document.metadata["title"], document.page_content) for document in documents]
@@ -57,7 +65,7 @@ def test_scores_are_the_dot_products_of_the_cores_vectors(
     ranking = store.similarity_search_with_score(question, k=len(documents))
     assert [document.metadata["shelf"] for document, _ in ranking] == np.argsort(-expected).tolist()
     assert [score for _, score in ranking] == pytest.approx(np.sort(expected)[::-1].tolist(), abs=1e-3)
-    store.client.close()
+    client(store).close()
 
 
 @pytest.mark.parametrize("distance", [Distance.DOT, Distance.COSINE, Distance.EUCLID])
@@ -76,7 +84,7 @@ def test_the_blend_is_the_same_whatever_the_store_compares_by(
         hits, same = retriever.search(question), expected.search(question)
         assert [hit.document for hit in hits] == [hit.document for hit in same]
         assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in same], abs=1e-3)
-    retriever.vectorstore.client.close()
+    client(retriever.vectorstore).close()
 
 
 def test_a_filter_of_the_store_limits_the_blend_and_adds_and_deletes_reach_both(
@@ -93,4 +101,4 @@ def test_a_filter_of_the_store_limits_the_blend_and_adds_and_deletes_reach_both(
     assert retriever.invoke("quokka", k=1)[0].id == id
     retriever.delete([id])
     assert len(retriever.invoke("quokka", k=100)) == len(documents)
-    retriever.vectorstore.client.close()
+    client(retriever.vectorstore).close()

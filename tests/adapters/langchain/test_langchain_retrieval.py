@@ -10,25 +10,23 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
-from langchain_core.vectorstores import InMemoryVectorStore
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, join_titles, split_titles
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore
 
 pytestmark = pytest.mark.langchain
 
 
 @pytest.fixture
-def store(minilm: TinyDPREmbeddings, documents: list[Document], separator: str) -> InMemoryVectorStore:
-    joined = join_titles(documents, title_separator=separator)
-    return InMemoryVectorStore.from_documents(joined, minilm)
+def store(minilm: TinyDPREmbeddings, documents: list[Document]) -> TitledVectorStore:
+    return TitledVectorStore.from_documents(documents, minilm)
 
 
-def test_every_question_finds_its_passage_first(store: InMemoryVectorStore, questions: dict[str, str]) -> None:
+def test_every_question_finds_its_passage_first(store: TitledVectorStore, questions: dict[str, str]) -> None:
     assert {q: store.similarity_search(q, k=1)[0].metadata["title"] for q in questions} == questions
 
 
 def test_the_score_is_the_cosine_of_the_cores_vectors(
-    store: InMemoryVectorStore, minilm: TinyDPREmbeddings, documents: list[Document]
+    store: TitledVectorStore, minilm: TinyDPREmbeddings, documents: list[Document]
 ) -> None:
     question = "Which insect stores food in wax combs?"
     passages = [(document.metadata["title"], document.page_content) for document in documents]
@@ -38,7 +36,7 @@ def test_the_score_is_the_cosine_of_the_cores_vectors(
     np.testing.assert_allclose([score for _, score in ranking], np.sort(expected)[::-1], atol=1e-5)
 
 
-def test_search_works_asynchronously(store: InMemoryVectorStore, questions: dict[str, str]) -> None:
+def test_search_works_asynchronously(store: TitledVectorStore, questions: dict[str, str]) -> None:
     async def search() -> list[str]:
         rankings = await asyncio.gather(*(store.asimilarity_search(question, k=1) for question in questions))
         return [documents[0].metadata["title"] for documents in rankings]
@@ -47,13 +45,10 @@ def test_search_works_asynchronously(store: InMemoryVectorStore, questions: dict
 
 
 @pytest.fixture
-def chain(store: InMemoryVectorStore, separator: str) -> Runnable[str, str]:
+def chain(store: TitledVectorStore) -> Runnable[str, str]:
     """Retriever and prompt; instead of a chat model, the last line of the prompt is the answer."""
     context = store.as_retriever(search_kwargs={"k": 1}) | RunnableLambda(
-        lambda documents: "\n".join(
-            f"{document.metadata['title']}: {document.page_content}"
-            for document in split_titles(documents, title_separator=separator)
-        )
+        lambda documents: "\n".join(f"{document.metadata['title']}: {document.page_content}" for document in documents)
     )
     prompt = ChatPromptTemplate.from_template("{question}\n{context}")
     last_line = RunnableLambda(lambda value: value.to_string().splitlines()[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings
+from dpr_tiny_retriever.passage import PassageLike
 
 pytestmark = [pytest.mark.also_lowest, pytest.mark.langchain]
 
@@ -20,9 +21,10 @@ class CountingEmbeddings(TinyDPREmbeddings):
 
     embedded = 0
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        self.embedded += len(texts)
-        return super().embed_documents(texts)
+    def embed_passages(self, passages: Iterable[PassageLike]) -> list[list[float]]:
+        vectors = super().embed_passages(passages)
+        self.embedded += len(vectors)
+        return vectors
 
 
 def store_with(score: Callable[[float], float] | None) -> type[InMemoryVectorStore]:
@@ -65,7 +67,7 @@ def documents() -> list[Document]:
 def test_scores_of_every_kind_give_the_cosines(
     score: Callable[[float], float] | None, is_read: bool, documents: list[Document], pair_directory: Path
 ) -> None:
-    embeddings = CountingEmbeddings(pair_directory, title_separator=" | ", normalize=True)
+    embeddings = CountingEmbeddings(pair_directory, normalize=True)
     expected = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=9).search("Which bird is number 9?")
     embeddings.embedded = 0
     retriever = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=9, vectorstore_class=store_with(score))
