@@ -20,8 +20,6 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel,
 
 from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings
 
-SEPARATOR = " | "  # between title and text; the embeddings give both to the passage encoder as a pair
-
 PASSAGES = {
     "Honey bee": (
         "A colony has one queen and tens of thousands of workers. A forager tells the others where flowers "
@@ -90,9 +88,9 @@ def quoting_model(embeddings: TinyDPREmbeddings) -> Runnable:
         system, human = prompt.to_messages()
         sentences = []
         for passage in system.content.splitlines()[1:]:
-            title, _, text = passage.partition(SEPARATOR)
+            title, _, text = passage.partition(": ")
             sentences += [(title, sentence) for sentence in re.split(r"(?<=[.!?])\s+", text)]
-        vectors = embeddings.embed_documents([title + SEPARATOR + sentence for title, sentence in sentences])
+        vectors = embeddings.embed_passages(sentences)
         title, sentence = sentences[np.argmax(np.array(vectors) @ embeddings.embed_query(human.content))]
         return AIMessage(content=f'"{sentence}" ({title})')
 
@@ -107,13 +105,9 @@ def build_chain(embeddings: TinyDPREmbeddings, chat_model: Runnable) -> Runnable
     retriever = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=3)
     return (
         RunnableParallel(question=RunnablePassthrough(), documents=retriever)
-        .assign(context=lambda state: "\n".join(with_title(document) for document in state["documents"]))
+        .assign(context=lambda state: "\n".join(f"{d.metadata['title']}: {d.page_content}" for d in state["documents"]))
         .assign(answer=PROMPT | chat_model | StrOutputParser())
     )
-
-
-def with_title(document: Document) -> str:
-    return document.metadata["title"] + SEPARATOR + document.page_content
 
 
 def main() -> None:
@@ -122,7 +116,7 @@ def main() -> None:
     parser.add_argument("--model", help="a preset, a folder or a hub id; the bundled pair if left out")
     arguments = parser.parse_args()
 
-    embeddings = TinyDPREmbeddings(arguments.model, title_separator=SEPARATOR)
+    embeddings = TinyDPREmbeddings(arguments.model)
     result = build_chain(embeddings, quoting_model(embeddings)).invoke(arguments.question)
     print(result["question"])
     print(result["answer"])

@@ -63,10 +63,10 @@ def test_a_chat_model_gets_passages_and_question_and_its_answer_is_returned(mini
         prompts.append(prompt)
         return AIMessage(content="It was Alexander Fleming.")
 
-    embeddings = TinyDPREmbeddings(minilm_directory, title_separator=example["SEPARATOR"])
+    embeddings = TinyDPREmbeddings(minilm_directory)
     result = example["build_chain"](embeddings, RunnableLambda(answer)).invoke("Who discovered penicillin?")
     assert result["answer"] == "It was Alexander Fleming."
     [prompt] = prompts
     system, human = prompt.to_messages()
-    assert "Penicillin | Alexander Fleming discovered it" in str(system.content)
+    assert "Penicillin: Alexander Fleming discovered it" in str(system.content)
     assert human.content == "Who discovered penicillin?"
