@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.retrieval.bm25_words import K1, B, passage_words
+from dpr_tiny_retriever.retrieval.deletions import DELETIONS_TABLE, Deletions
 from dpr_tiny_retriever.types import Array
 
 Numbers = NDArray[np.int64]
@@ -31,12 +32,15 @@ _BLOCK_SIZE = 1 << _BLOCK_BITS
 _LARGEST_COUNT = (1 << (32 - _BLOCK_BITS)) - 1
 #: The length of a passage that was deleted, or that is not there yet.
 _ABSENT = -1
+#: A number of changes that no database has.
+_NEVER = -1
 
 POSTINGS_TABLES = (
     # deleted: passages that are gone, but of whose words there still are entries.
     "CREATE TABLE bm25_blocks (block INTEGER PRIMARY KEY, deleted INTEGER NOT NULL, lengths BLOB NOT NULL)",
     "CREATE TABLE bm25_postings (block INTEGER NOT NULL, word TEXT NOT NULL, entries BLOB NOT NULL,"
     " PRIMARY KEY (block, word)) WITHOUT ROWID",
+    DELETIONS_TABLE,
 )
 # SQLite joins blobs byte by byte, but calls the result a text.
 _APPEND_ENTRIES = (
@@ -54,12 +58,10 @@ class Postings:
     def __init__(self, connection: sqlite3.Connection) -> None:
         """connection: to a database that has POSTINGS_TABLES."""
         self._connection = connection
-        self._read_at = -1  # the database's number of changes when what follows was read
-        self._blocks: Numbers = np.empty(0, np.int64)  # ascending; each has 2,048 rows in the arrays below
-        self._numbers: Numbers = np.empty(0, np.int64)
-        self._present: NDArray[np.bool_] = np.empty(0, np.bool_)
-        self._norms: NDArray[np.float64] = np.empty(0, np.float64)
-        self._count = 0
+        self._deletions = Deletions(connection)
+        self._read_at = _NEVER  # the database's number of changes when what follows was read
+        self._deletions_read = 0
+        self._clear()
 
     def insert(
         self, numbers: Numbers, passages: Sequence[tuple[str, str]], labels: Sequence[Sequence[str]] | None = None
@@ -75,6 +77,7 @@ class Postings:
 
     def delete(self, numbers: Numbers) -> None:
         """Remove the words of passages; a block's rows are rewritten once half of its passages are gone."""
+        self._deletions.add(numbers)
         for block in np.unique(numbers >> _BLOCK_BITS).tolist():
             gone = numbers[numbers >> _BLOCK_BITS == block] % _BLOCK_SIZE
             deleted, lengths = self._read_block(block)
@@ -92,35 +95,35 @@ class Postings:
         """Return the numbers and scores, float32, of the k best passages, best first; among equals the lower number.
 
         A passage without any of the words is not found. A word that stands several times in words counts as often.
-        changes: how often the database has been changed; lengths of passages are read again when it differs.
+        changes: how often the database has been changed; when it differs, the lengths of new passages are read.
         among: the numbers to choose from; None is all. Document frequencies are those of the whole index anyway.
         """
         self._read_lengths(changes)
         terms_of_word = {word: self._terms(word) for word in dict.fromkeys(words)}
         # float32 sums of float32 terms in the order of the words, as bm25s computes them: equal scores stay equal.
-        scores = np.zeros(len(self._numbers), np.float32)
+        scores = np.zeros(len(self._lengths), np.float32)
         for word in words:
             rows, terms = terms_of_word[word]
             scores[rows] += terms
         found = np.flatnonzero(scores > 0)
         if among is not None:
-            found = found[np.isin(self._numbers[found], among)]
+            found = found[np.isin(self._numbers(found), among)]
         if k < len(found):
             lowest = np.partition(scores[found], -k)[-k]
             found = found[scores[found] >= lowest]
         found = found[np.argsort(-scores[found], kind="stable")][:k]
-        return self._numbers[found], scores[found]
+        return self._numbers(found), scores[found]
 
     def labelled(self, allowed: Sequence[Sequence[str]], *, changes: int) -> Numbers:
         """Return the numbers, ascending, of the passages that have one label of each of these lists."""
         self._read_lengths(changes)
-        chosen = self._present
+        chosen = self._lengths != _ABSENT
         for labels in allowed:
-            having = np.zeros(len(self._numbers), np.bool_)
+            having = np.zeros(len(self._lengths), np.bool_)
             for label in labels:
                 having[self._entries(label)[0]] = True
             chosen = chosen & having
-        return self._numbers[chosen]
+        return self._numbers(np.flatnonzero(chosen))
 
     def _insert(
         self, block: int, offsets: Numbers, passages: Sequence[tuple[str, str]], labels: Sequence[Sequence[str]]
@@ -178,25 +181,68 @@ class Postings:
             self._connection.execute(query, (block, deleted, lengths.astype("<i4").tobytes()))
 
     def _read_lengths(self, changes: int) -> None:
-        """Read the lengths of all passages and compute what the formula needs of them, where that is out of date."""
+        """Bring the lengths of the passages up to date: those of new ones are read, those of deleted ones dropped."""
         if changes == self._read_at:
             return
-        rows = self._connection.execute("SELECT block, lengths FROM bm25_blocks ORDER BY block").fetchall()
-        blocks = np.array([block for block, _ in rows], np.int64)
-        lengths = _decoded(b"".join(blob for _, blob in rows), "<i4", _BLOCK_SIZE * len(blocks))
-        self._blocks = blocks
-        self._numbers = ((blocks << _BLOCK_BITS)[:, None] + np.arange(_BLOCK_SIZE)).reshape(-1)
-        self._present = lengths != _ABSENT
-        self._count = int(np.count_nonzero(self._present))
-        average = lengths[self._present].mean() if self._count else 1.0
-        self._norms = K1 * ((1 - B) + B * lengths / (average or 1.0))
+        deleted = None if self._read_at == _NEVER else self._deletions.since(self._deletions_read)
+        self._read_at = _NEVER  # unless all that follows is done
+        if deleted is None:
+            self._clear()
+        else:
+            self._drop(deleted)
+        self._read_new_blocks()
+        self._deletions_read = self._deletions.last_step()
         self._read_at = changes
+
+    def _clear(self) -> None:
+        self._last_block = 0
+        self._blocks: Numbers = np.empty(0, np.int64)  # ascending; each has 2,048 rows in the array below
+        self._lengths: NDArray[np.int32] = np.empty(0, np.int32)
+        self._count = 0
+        self._length_sum = 0
+
+    def _drop(self, deleted: Numbers) -> None:
+        """Drop passages; those that were added and deleted since the last time are not known."""
+        deleted = deleted[np.isin(deleted >> _BLOCK_BITS, self._blocks)]
+        rows = np.searchsorted(self._blocks, deleted >> _BLOCK_BITS) << _BLOCK_BITS | deleted % _BLOCK_SIZE
+        rows = rows[self._lengths[rows] != _ABSENT]
+        self._count -= len(rows)
+        self._length_sum -= int(self._lengths[rows].sum())
+        self._lengths[rows] = _ABSENT
+        touched = np.unique(rows >> _BLOCK_BITS)
+        by_block = self._lengths.reshape(-1, _BLOCK_SIZE)
+        empty = touched[(by_block[touched] == _ABSENT).all(axis=1)]
+        if len(empty):
+            self._blocks = np.delete(self._blocks, empty)
+            self._lengths = np.delete(by_block, empty, axis=0).reshape(-1)
+
+    def _read_new_blocks(self) -> None:
+        """Read the last block that is known, and those after it: passages were added to no other."""
+        query = "SELECT block, lengths FROM bm25_blocks WHERE block >= ? ORDER BY block"
+        found = self._connection.execute(query, (self._last_block,)).fetchall()
+        if not found:
+            return
+        added = _decoded(b"".join(blob for _, blob in found), "<i4", _BLOCK_SIZE * len(found))
+        kept = int(np.searchsorted(self._blocks, self._last_block))
+        for lengths, sign in ((self._lengths[kept << _BLOCK_BITS :], -1), (added, 1)):
+            present = lengths[lengths != _ABSENT]
+            self._count += sign * len(present)
+            self._length_sum += sign * int(present.sum())
+        self._blocks = np.append(self._blocks[:kept], [block for block, _ in found])
+        self._lengths = np.append(self._lengths[: kept << _BLOCK_BITS], added)
+        self._last_block = found[-1][0]
+
+    def _numbers(self, rows: Numbers) -> Numbers:
+        numbers: Numbers = self._blocks[rows >> _BLOCK_BITS] << _BLOCK_BITS | rows % _BLOCK_SIZE
+        return numbers
 
     def _terms(self, word: str) -> tuple[Numbers, Array]:
         """The rows of the passages with a word, and its term of each one's score (Kamphuis et al. 2020: Lucene)."""
         row, count = self._entries(word)
         weight = np.float32(math.log(1 + (self._count - len(row) + 0.5) / (len(row) + 0.5)))
-        return row, (weight * (count / (self._norms[row] + count))).astype(np.float32)
+        average = self._length_sum / self._count if self._length_sum else 1.0
+        norms = K1 * ((1 - B) + B * self._lengths[row] / average)
+        return row, (weight * (count / (norms + count))).astype(np.float32)
 
     def _entries(self, word: str) -> tuple[Numbers, NDArray[np.integer[Any]]]:
         """The rows of the passages with a word, ascending, and how often it stands in each."""
@@ -204,7 +250,7 @@ class Postings:
         first_rows: Numbers = np.searchsorted(self._blocks, [block for block, _ in found]) << _BLOCK_BITS
         entries = _decoded(b"".join(blob for _, blob in found), "<u4")
         row: Numbers = np.repeat(first_rows, [len(blob) // 4 for _, blob in found]) + entries % _BLOCK_SIZE
-        present = self._present[row]
+        present = self._lengths[row] != _ABSENT
         if not present.all():
             row, entries = row[present], entries[present]
         return row, entries >> _BLOCK_BITS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from dpr_tiny_retriever.errors import UnusableIndexError
 from dpr_tiny_retriever.model_stamp import another_model
 from dpr_tiny_retriever.passage import refuse_surrogates
 from dpr_tiny_retriever.retrieval.bm25_postings import POSTINGS_TABLES, Postings
+from dpr_tiny_retriever.retrieval.deletions import Deletions
 from dpr_tiny_retriever.retrieval.fusion import RankedList
 from dpr_tiny_retriever.retrieval.metadata_labels import metadata_labels
 from dpr_tiny_retriever.retrieval.sqlite_file import SqliteFile
 from dpr_tiny_retriever.types import Array, Vectors
 
 #: Raised whenever the tables or what stands in them change: an older file is refused, not misread.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 #: How SQLite tells a file of ours from any other: "DPRT".
 _APPLICATION_ID = 0x44505254
 #: Passages whose vectors share a row: few large rows are read several times faster than one row a passage.
@@ -91,6 +92,7 @@ class IndexFile(SqliteFile):
         )
         self._dim = dim
         self._postings = Postings(self.connection)
+        self.deletions = Deletions(self.connection)
         try:
             with self.transaction():
                 self._check_model(model, fingerprint)
@@ -157,20 +159,23 @@ class IndexFile(SqliteFile):
         """The numbers of the k best passages by BM25, of those among these numbers; None is all."""
         return RankedList(*self._postings.search(words, k, changes=self.changes(), among=among))
 
-    def vectors(self, *, multiple_of: int = 1) -> tuple[NDArray[np.int64], Vectors]:
-        """The numbers [n], ascending, of all passages and their vectors, read into memory.
-
-        Vectors are [m, dim], where m is n rounded up; the last m - n rows are zeros.
-        """
+    def vectors(self) -> tuple[NDArray[np.int64], Vectors]:
+        """The numbers [n], ascending, of all passages and their vectors [n, dim], read into memory."""
         [(count,)] = self.connection.execute("SELECT COALESCE(SUM(LENGTH(numbers)), 0) / 8 FROM vectors")
-        numbers, vectors = np.empty(count, np.int64), np.zeros((count + -count % multiple_of, self._dim), np.float32)
-        filled = 0
-        for block in self.connection.execute("SELECT numbers, vectors FROM vectors ORDER BY block"):
-            some_numbers, some_vectors = self._decoded(*block)
+        numbers, vectors, filled = np.empty(count, np.int64), np.empty((count, self._dim), np.float32), 0
+        for some_numbers, some_vectors in self.vectors_after(0):
             rows = slice(filled, filled + len(some_numbers))
             numbers[rows], vectors[rows] = some_numbers, some_vectors
             filled = rows.stop
         return numbers, vectors
+
+    def vectors_after(self, number: int) -> Iterator[tuple[NDArray[np.int64], Array]]:
+        """The numbers [n], ascending, and vectors [n, dim] of passages with higher numbers, 256 or fewer at once."""
+        query = "SELECT numbers, vectors FROM vectors WHERE block >= ? ORDER BY block"
+        for block in self.connection.execute(query, (number // _BLOCK_SIZE,)):
+            numbers, vectors = self._decoded(*block)
+            first = int(np.searchsorted(numbers, number, side="right"))
+            yield numbers[first:], vectors[first:]
 
     def passage(self, number: int) -> IndexedPassage:
         """The passage of a number that vectors() or search_words() names."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_tiny_retriever.data.passage_store import blocks
 from dpr_tiny_retriever.retrieval.fusion import RankedList
 from dpr_tiny_retriever.retrieval.index_file import IndexFile
 from dpr_tiny_retriever.retrieval.nearest_neighbours import best_rows
@@ -17,6 +16,8 @@ _PRODUCT_SIZE = 1 << 18
 #: BLAS rounds the rows that are left over at the end of a matrix differently. With a multiple of this many rows, filled
 #: up with zeros, none are left over, and equal vectors have equal scores.
 _ROWS = 64
+#: A number of changes that no file has.
+_NEVER = -1
 #: How far the square of a length of 1 may be off; rounding takes less than a millionth.
 _TOLERANCE = 0.01
 
@@ -32,34 +33,71 @@ class IndexVectors:
         self._file = file
         self._by_cosine = by_cosine
         self._of_unit_length = of_unit_length
-        self._rows_at_once = _ROWS * max(1, _PRODUCT_SIZE // (_ROWS * dim))
-        self._read_at = -1  # the file's number of changes when the vectors below were read
-        self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
-        self._vectors: Vectors = np.empty((0, dim), np.float32)
+        self._shape = (_ROWS * max(1, _PRODUCT_SIZE // (_ROWS * dim)), dim)  # of a chunk
+        self._read_at = _NEVER  # the file's number of changes when what follows was read
+        self._deletions_read = 0
+        self._clear()
 
     def nearest(self, query: Vectors, k: int, *, among: NDArray[np.int64] | None) -> RankedList:
         """The numbers of the k passages nearest to a query [dim], of those among these numbers; None is all."""
         self._read()
         if self._by_cosine:
             query = _unit_length(query[None])[0]
-        numbers, scores = self._numbers, np.empty(len(self._vectors), np.float32)
-        for rows in blocks(len(scores), self._rows_at_once):
-            np.dot(self._vectors[rows], query, out=scores[rows])
-        scores = scores[: len(numbers)]
+        scores = np.empty((len(self._chunks), self._shape[0]), np.float32)
+        for chunk, some_scores in zip(self._chunks, scores, strict=True):
+            np.dot(chunk, query, out=some_scores)
+        numbers, best_of = self._numbers, scores.reshape(-1)[: len(self._numbers)]
         if among is not None:
-            chosen = np.isin(numbers, among, assume_unique=True)
-            scores, numbers = scores[chosen], numbers[chosen]
-        best = best_rows(scores[None], min(k, len(scores)))
+            chosen = self._is_present & np.isin(numbers, among, assume_unique=True)
+        else:
+            chosen = self._is_present
+        if not chosen.all():
+            best_of, numbers = best_of[chosen], numbers[chosen]
+        best = best_rows(best_of[None], min(k, len(best_of)))
         return RankedList(numbers[best.rows[0]], best.scores[0])
 
     def _read(self) -> None:
-        """Read the vectors when they are first needed, and again when any process has changed the file."""
+        """Bring the vectors up to date with the file, which any process may have changed.
+
+        Those of new passages are read. Those of deleted ones are passed over, until they are more than the others:
+        then, and where the file does not know any more what was deleted since, all are read anew.
+        """
         changes = self._file.changes()
-        if changes != self._read_at:
-            numbers, vectors = self._file.vectors(multiple_of=self._rows_at_once)
-            self._refuse_damaged(vectors[: len(numbers)])
-            self._numbers = numbers
-            self._vectors, self._read_at = _unit_length(vectors) if self._by_cosine else vectors, changes
+        if changes == self._read_at:
+            return
+        deletions = self._file.deletions
+        deleted = None if self._read_at == _NEVER else deletions.since(self._deletions_read)
+        self._read_at = _NEVER  # unless all that follows is done
+        if deleted is not None:
+            self._is_present &= ~np.isin(self._numbers, deleted)
+        if deleted is None or 2 * np.count_nonzero(self._is_present) < len(self._numbers):
+            self._clear()
+        self._read_new()
+        self._deletions_read = deletions.last_step()
+        self._read_at = changes
+
+    def _clear(self) -> None:
+        self._chunks: list[Vectors] = []  # each [rows, dim]; the last one is filled up with zeros
+        self._numbers: NDArray[np.int64] = np.empty(0, np.int64)
+        self._is_present: NDArray[np.bool_] = np.empty(0, np.bool_)
+
+    def _read_new(self) -> None:
+        """Append the vectors of passages with higher numbers than are known."""
+        last = int(self._numbers[-1]) if len(self._numbers) else 0
+        filled, added = len(self._numbers), [self._numbers]
+        for numbers, vectors in self._file.vectors_after(last):
+            self._refuse_damaged(vectors)
+            added.append(numbers)
+            rows = _unit_length(vectors) if self._by_cosine else vectors
+            while len(rows):
+                start = filled % self._shape[0]
+                if start == 0:
+                    self._chunks.append(np.zeros(self._shape, np.float32))
+                some = rows[: self._shape[0] - start]
+                self._chunks[-1][start : start + len(some)] = some
+                rows, filled = rows[len(some) :], filled + len(some)
+        self._numbers = np.concatenate(added)
+        self._is_present = np.append(self._is_present, np.ones(filled - len(self._is_present), np.bool_))
 
     def _refuse_damaged(self, vectors: Vectors) -> None:
         """Raise UnusableIndexError for vectors that no model has made, which SQLite does not notice."""
@@ -71,7 +109,8 @@ class IndexVectors:
 
 
 def _unit_length(vectors: Vectors) -> Vectors:
-    """Scale rows in place, since there may be many."""
+    """Rows divided by their lengths, where these are not 0."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(norms > 0, norms, 1)
-    return vectors
+    scaled: Vectors = np.array(vectors, np.float32)
+    scaled /= np.where(norms > 0, norms, 1)
+    return scaled
