@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from dpr_tiny_retriever.atomic_files import replaced_file
+from dpr_tiny_retriever.corpus.manifest_checks import BAD_ROW, INPUT, JOB, SHARD, check_number_of_shards, checked
 from dpr_tiny_retriever.corpus.rows import BadRow
 from dpr_tiny_retriever.corpus.sources import SourceFile
 
@@ -17,6 +18,8 @@ VectorType: TypeAlias = Literal["float32", "float16", "int8"]
 ShardFormat: TypeAlias = Literal["parquet", "npy"]
 
 MANIFEST = "manifest.json"
+#: The file of rows beside an array of numpy.
+ROWS_SUFFIX = ".rows.jsonl"
 _FORMAT = 1
 
 
@@ -118,8 +121,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} has format {record.get('format')!r}; expected {_FORMAT}: encode the corpus into a new folder"
         )
     try:
-        job = Job(**record["job"])
-        inputs = [SourceFile(**source) for source in record["inputs"]]
+        job = Job(**checked(record["job"], JOB))
+        inputs = [SourceFile(**checked(source, INPUT)) for source in record["inputs"]]
+        check_number_of_shards(record["num_rows"], job.rows_per_shard)
         return Manifest(job, inputs, record["num_rows"], finished_shards(folder))
     except (KeyError, TypeError) as error:
         raise CorpusFolderError(f"{path} is damaged ({error}); encode the corpus into a new folder") from None
@@ -141,14 +145,29 @@ def finished_shards(folder: Path) -> list[ShardRecord]:
     for path in sorted(folder.glob("part-*.json")):
         try:
             record = _read_json(path)
-            bad = [BadRow(*row) if isinstance(row, list) else BadRow(**row) for row in record.pop("bad")]
-            shard = ShardRecord(**record, bad=bad)
-        except (KeyError, TypeError) as error:
+            rows = (
+                row if isinstance(row, dict) else dict(zip(BadRow._fields, row, strict=True))
+                for row in record.pop("bad")
+            )
+            bad = [BadRow(**checked(row, BAD_ROW)) for row in rows]
+            shard = ShardRecord(**checked(record, SHARD), bad=bad)
+            _check_names(path, shard)
+        except (KeyError, TypeError, ValueError) as error:
             raise CorpusFolderError(f"{path} is damaged ({error}); delete it, and encode the same again") from None
         files = [folder / name for name in shard.files]
         if all(file.is_file() for file in files) and sum(file.stat().st_size for file in files) == shard.bytes:
             records.append(shard)
     return sorted(records, key=lambda shard: shard.number)
+
+
+def _check_names(path: Path, shard: ShardRecord) -> None:
+    """Raise ValueError for files of other names than a shard's: what is named is read, replaced and removed."""
+    name = shard_name(shard.number)
+    if path.name != f"{name}.json" or list(shard.files) not in (
+        [f"{name}.parquet"],
+        [f"{name}.npy", f"{name}{ROWS_SUFFIX}"],
+    ):
+        raise ValueError(f"it names the files {', '.join(shard.files)[:200]!r}")
 
 
 def shard_name(number: int) -> str:

@@ -57,7 +57,12 @@ class ShardFolder:
 
     def read(self, record: ShardRecord, *, columns: Sequence[str] | None = None) -> Shard:
         """The shard of a record of the manifest; columns as shards() takes them."""
-        rows = read_rows(self.path / record.files[0], carried=columns)
+        rows, job = read_rows(self.path / record.files[0], carried=columns), self.manifest.job
+        if (found := (rows.vectors.shape[1], rows.vectors.dtype.name)) != (job.embedding_dim, job.dtype) and rows.ids:
+            raise CorpusFolderError(
+                f"{self.path / record.files[0]} holds vectors of {found[0]} numbers in {found[1]}; expected "
+                f"{job.embedding_dim} in {job.dtype}: delete it, and encode the same again"
+            )
         good = [number for number, is_bad in enumerate(rows.is_bad) if not is_bad]
         ids, vectors, carried = rows.ids, rows.vectors, rows.carried
         if len(good) < len(ids):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.atomic_files import replaced_file
-from dpr_tiny_retriever.corpus.manifest import CorpusFolderError, ShardFormat, VectorType
+from dpr_tiny_retriever.corpus.manifest import ROWS_SUFFIX, CorpusFolderError, ShardFormat, VectorType
 from dpr_tiny_retriever.corpus.rows import DIGEST_SIZE
 from dpr_tiny_retriever.errors import MissingExtraError
 from dpr_tiny_retriever.types import Vectors
@@ -20,8 +20,6 @@ from dpr_tiny_retriever.types import Vectors
 #: The columns that every shard has; what is carried along has other names.
 ID, VECTOR, DIGEST = "id", "vector", "digest"
 OWN_COLUMNS = (ID, VECTOR, DIGEST)
-#: The file of rows beside an array of numpy.
-ROWS_SUFFIX = ".rows.jsonl"
 _LARGEST_INT8 = 127
 _ROW_GROUP = 10_000
 
@@ -90,47 +88,64 @@ def read_rows(path: Path, *, carried: Sequence[str] | None = None) -> ShardRows:
 
     Raises CorpusFolderError where the file is damaged, MissingExtraError for Parquet without pyarrow.
     """
-    if path.suffix == ".npy":
-        return _read_npy(path, carried)
-    from pyarrow import ArrowException
-
     try:
-        names = _parquet().read_schema(path).names
-        wanted = [name for name in names if name in OWN_COLUMNS or carried is None or name in carried]
-        table = _parquet().read_table(path, columns=wanted).combine_chunks()
-        column = table.column(VECTOR).combine_chunks()
-        width = column.type.list_size
-        values = column.values.slice(column.offset * width, len(column) * width)
-        vectors = values.fill_null(0).to_numpy(zero_copy_only=False)
-        return ShardRows(
-            table.column(ID).to_pylist(),
-            table.column(DIGEST).to_pylist(),
-            column.is_null().to_pylist(),
-            vectors.reshape(len(column), width),
-            {name: table.column(name).to_pylist() for name in wanted if name not in OWN_COLUMNS},
-        )
-    except (ArrowException, OSError, KeyError, AttributeError) as error:
+        rows = _read_npy(path, carried) if path.suffix == ".npy" else _read_parquet(path, carried)
+        _check_rows(rows)
+        return rows
+    except MissingExtraError:
+        raise
+    # Libraries that parse a damaged file raise errors of many types; pyarrow's own are of several of these.
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, EOFError, RuntimeError) as error:
         raise CorpusFolderError(f"{path} is damaged ({error}); delete it, and encode the same again") from None
+
+
+def _read_parquet(path: Path, carried: Sequence[str] | None) -> ShardRows:
+    names = _parquet().read_schema(path).names
+    wanted = [name for name in names if name in OWN_COLUMNS or carried is None or name in carried]
+    table = _parquet().read_table(path, columns=wanted).combine_chunks()
+    column = table.column(VECTOR).combine_chunks()
+    width = column.type.list_size
+    values = column.values.slice(column.offset * width, len(column) * width)
+    vectors = values.fill_null(0).to_numpy(zero_copy_only=False)
+    return ShardRows(
+        table.column(ID).to_pylist(),
+        table.column(DIGEST).to_pylist(),
+        column.is_null().to_pylist(),
+        vectors.reshape(len(column), width),
+        {name: table.column(name).to_pylist() for name in wanted if name not in OWN_COLUMNS},
+    )
 
 
 def _read_npy(path: Path, carried: Sequence[str] | None) -> ShardRows:
     lines = path.with_suffix(ROWS_SUFFIX)
-    try:
-        vectors = np.load(path, allow_pickle=False)
-        records = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-        own = (ID, DIGEST, "bad")
-        names = [name for name in (records[0] if records else ()) if name not in own]
-        if vectors.ndim != 2 or len(vectors) != len(records):
-            raise CorpusFolderError(f"{path} and {lines.name} have different numbers of rows; encode the same again")
-        return ShardRows(
-            [record[ID] for record in records],
-            [bytes.fromhex(record[DIGEST]) for record in records],
-            [record["bad"] for record in records],
-            vectors,
-            {name: [record[name] for record in records] for name in names if carried is None or name in carried},
-        )
-    except (OSError, KeyError, TypeError, EOFError) as error:
-        raise CorpusFolderError(f"{path} is damaged ({error}); delete it, and encode the same again") from None
+    # Mapped first, since a header may promise more than the file has, which would be allocated.
+    vectors = np.array(np.load(path, allow_pickle=False, mmap_mode="r"))
+    records = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    own = (ID, DIGEST, "bad")
+    names = [name for name in (records[0] if records else ()) if name not in own]
+    return ShardRows(
+        [record[ID] for record in records],
+        [bytes.fromhex(record[DIGEST]) for record in records],
+        [record["bad"] for record in records],
+        vectors,
+        {name: [record[name] for record in records] for name in names if carried is None or name in carried},
+    )
+
+
+def _check_rows(rows: ShardRows) -> None:
+    """Raise ValueError for rows that no shard has."""
+    count = len(rows.ids)
+    if rows.vectors.ndim != 2 or len(rows.vectors) != count:
+        raise ValueError(f"{count} rows stand beside vectors of the shape {rows.vectors.shape}")
+    if rows.vectors.dtype not in (np.float32, np.float16, np.int8):
+        raise ValueError(f"vectors are of {rows.vectors.dtype}")
+    if not np.isfinite(rows.vectors).all():
+        raise ValueError("some vectors are NaN or infinite")
+    if not (all(isinstance(id, str) for id in rows.ids) and all(isinstance(is_bad, bool) for is_bad in rows.is_bad)):
+        raise ValueError("some ids are no texts, or it is not said which rows are bad")
+    "".join(rows.ids).encode()  # raises UnicodeEncodeError, a ValueError, for surrogates
+    if not all(isinstance(digest, bytes) and len(digest) == DIGEST_SIZE for digest in rows.digests):
+        raise ValueError(f"some digests are not of {DIGEST_SIZE} bytes")
 
 
 def _table(rows: ShardRows) -> Any:
