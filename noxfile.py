@@ -205,8 +205,17 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def campaign(session: nox.Session) -> None:
     """Kills, full disks, damaged files, odd texts, many processes, for as many minutes as the arguments say."""
-    install(session, "[corpus,eval,haystack,langchain,train]")
-    session.run("python", "tests/campaign/run.py", *session.posargs)
+    install(session, "[chroma,corpus,eval,haystack,langchain,llama-index,train]")
+    farm = str(Path(session.virtualenv.location).parent / "campaign-farm")
+    session.run("uv", "venv", "--quiet", "--allow-existing", "--python", "python", farm, external=True)
+    python = str(Path(farm) / "bin" / "python")
+    package = f"dpr-tiny-retriever[eval,farm-haystack] @ {wheel().as_uri()}"
+    session.run(
+        *("uv", "pip", "install", "--quiet", "--python", python, "--reinstall-package=dpr-tiny-retriever", package),
+        external=True,
+    )
+    environment = {"CAMPAIGN_FARM_PYTHON": python, "HAYSTACK_TELEMETRY_ENABLED": "False"}
+    session.run("python", "tests/campaign/run.py", *session.posargs, env=environment)
 
 
 @nox.session

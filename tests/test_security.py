@@ -55,6 +55,18 @@ SHOWN_BY = {
         ("campaign/test_campaign.py", "test_an_index_that_is_asked_while_it_is_written_to_gives_right_answers"),
         ("retrieval/test_index_file.py", "test_a_kill_at_any_moment_loses_nothing_that_was_reported"),
     ),
+    "Its records name": (
+        ("corpus/test_damaged_folders.py", "test_a_file_that_no_shard_has_is_neither_read_nor_removed"),
+    ),
+    "Numbers that no job has": (
+        ("corpus/test_damaged_folders.py", "test_a_manifest_with_values_that_no_job_has_is_damage"),
+        ("corpus/test_damaged_folders.py", "test_a_record_with_values_that_no_shard_has_is_damage"),
+    ),
+    "An array that promises": (
+        ("corpus/test_damaged_folders.py", "test_an_array_that_promises_more_than_its_file_has_is_not_allocated"),
+        ("corpus/test_damaged_folders.py", "test_an_array_of_objects_is_not_unpickled"),
+    ),
+    "Vectors of another width": (("corpus/test_damaged_folders.py", "test_vectors_that_are_not_the_job_s_are_damage"),),
     "A record that cannot": (("data/test_records.py", "test_what_cannot_be_read_can_be_skipped"),),
     "Text is text": (("commands/test_command_line.py", "test_control_characters_of_files_reach_no_terminal"),),
     "A text of any length": (("encoder/test_input.py", "test_ten_megabytes_in_one_text_are_cut_and_counted"),),

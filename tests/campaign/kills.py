@@ -37,20 +37,29 @@ def choose(rng: random.Random, names: list[str] | None = None) -> WritingCommand
 
 
 def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[str]:
-    """One kill of one command: three of four inside a write, the others at a moment; some by SIGTERM or Ctrl-C."""
+    """Up to four kills of one command, each of the run that goes on; three of four inside a write, others at a moment.
+
+    Of those at a moment some are by SIGTERM or Ctrl-C. What was done before a kill is there after it, and the last run,
+    which nothing disturbs, completes the work.
+    """
     rng = random.Random(seed)
     command = choose(rng, names)
     events, seconds = undisturbed(command.name, folder.parent)
     command.prepare(folder)
-    if rng.random() < 0.75:
-        done = disturbance.run(command.arguments(folder), folder, "kill", rng.randint(1, events))
-        assert done.returncode in (-signal.SIGKILL, 0), done.stderr
-        counts = Counter({"kills": 1, "inside a write": 1, command.name: 1})
-    else:
-        number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        _signal_after(rng.uniform(0, seconds), number, command, folder)
-        counts = Counter({"kills": 1, command.name: 1})
-    command.check(folder)
+    counts: Counter[str] = Counter()
+    for _ in range(4):
+        inside = rng.random() < 0.75
+        if inside:
+            done = disturbance.run(command.arguments(folder), folder, "kill", rng.randint(1, events))
+            assert done.returncode in (-signal.SIGKILL, 0), done.stderr
+            was_killed = done.returncode != 0
+        else:
+            number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            was_killed = _signal_after(rng.uniform(0, seconds), number, command, folder)
+        command.check(folder)
+        if not was_killed:  # a run that goes on has fewer writes
+            break
+        counts.update(["kills", command.name, *(["inside a write"] if inside else [])])
     afterwards = disturbance.run(command.arguments(folder), folder, "count")
     assert afterwards.returncode == 0, f"after a kill: {afterwards.stderr}"
     assert command.check(folder), f"{command.name}: the run after a kill leaves its work undone"
@@ -59,8 +68,8 @@ def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[
     return counts
 
 
-def _signal_after(seconds: float, number: signal.Signals, command: WritingCommand, work: Path) -> None:
-    """Start the command, wait, and send the signal: whatever ends orderly ends in silence and leaves nothing."""
+def _signal_after(seconds: float, number: signal.Signals, command: WritingCommand, work: Path) -> bool:
+    """Start the command, wait, and send the signal; returns whether that ended it, in silence if orderly."""
     process = subprocess.Popen(
         [sys.executable, *command.arguments(work)],
         cwd=work,
@@ -78,6 +87,7 @@ def _signal_after(seconds: float, number: signal.Signals, command: WritingComman
     if command.name != "save" and not _is_startup(errors):
         assert process.returncode in expected, f"{number.name}: status {process.returncode}: {errors[-500:]}"
         assert "Traceback" not in errors, f"{number.name}: {errors[-500:]}"
+    return process.returncode != 0
 
 
 def _is_startup(errors: str) -> bool:

@@ -36,18 +36,20 @@ def attempt(seed: int, folder: Path, passages: int | None = None, seconds: float
             index.add(_passage(rng, number) for number in range(begin, min(begin + 5000, passages)))
     stop = time.time() + (seconds or max(20.0, float(os.environ.get("CAMPAIGN_STOP", 0)) - time.time()))
     children = [fork(partial(_ask, path, core, passages, stop, number)) for number in range(PROCESSES)]
-    written = 0
+    written = log_size = 0
     with PassageIndex(path, core) as index:
         while time.time() < stop:
             index.add([_passage(rng, passages + written + number) for number in range(20)])
             index.delete([str(passages + written + number) for number in range(15)])
             written += 20
+            log_size = max(log_size, path.with_name("index.sqlite-wal").stat().st_size)
             time.sleep(0.05)
         assert len(index) == passages + written // 20 * 5
     join(children)
     latencies = np.concatenate([np.load(one) for one in sorted(folder.glob("latencies-*.npy"))])
     half, most, longest = np.percentile(latencies * 1000, [50, 99, 100])
     counts = Counter({"questions": len(latencies), "passages": passages, "written": written})
+    counts["MB of log at most"] = log_size >> 20
     counts[f"ms p50, {most:.0f} ms p99, {longest:.0f} ms at most"] = round(half)
     return counts
 

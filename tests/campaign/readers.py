@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
+import shard_folders
 from campaign.mutations import edited, json_bytes, random_edits, random_json
+from campaign.texts import encoder
 from retrieval_data import context, dpr_record, json_lines, write_library
 from training_data import records
 
+from dpr_tiny_retriever import IndexedPassage, PassageIndex
+from dpr_tiny_retriever.corpus import ShardFolder
 from dpr_tiny_retriever.data.beir import read_beir
 from dpr_tiny_retriever.data.dpr_json import read_dpr_dev
 from dpr_tiny_retriever.data.examples import read_examples
@@ -20,6 +28,8 @@ from dpr_tiny_retriever.data.load_dataset import load_dataset
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 from dpr_tiny_retriever.data.text_files import Unreadable, find_text_files, read_text_files
 from dpr_tiny_retriever.data.text_passages import split
+from dpr_tiny_retriever.retrieval.index_file import INDEX_FILE_SUFFIXES
+from dpr_tiny_retriever.types import SearchMode
 
 TSV = "id\ttext\ttitle\n" + "".join(
     f'{number}\t"the river ""{number}"" of the city"\tA river\n' for number in range(20)
@@ -55,6 +65,34 @@ def _texts(folder: Path) -> None:
             list(split(text, room=20, count=lambda texts: [len(one.split()) for one in texts]))
 
 
+def _shards(name: str, folder: Path) -> None:
+    # A shard whose files have another size counts as unfinished; this one is to be read, whatever was done to it.
+    record = folder / name / "part-00001.json"
+    said = json.loads(record.read_bytes())
+    said["bytes"] = sum((folder / name / file).stat().st_size for file in said["files"])
+    record.write_text(json.dumps(said))
+    shards = ShardFolder(folder / name)
+    for shard in shards.shards():
+        assert np.isfinite(shard.vectors).all()
+    shards.problems()
+
+
+def _index(folder: Path) -> None:
+    # What is opened is a copy: SQLite keeps files beside it, and repairs what a kill has left.
+    copy = folder / "copy.sqlite"
+    for suffix in INDEX_FILE_SUFFIXES:
+        copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+    shutil.copyfile(folder / "index.sqlite", copy)
+    with PassageIndex(copy, encoder(folder.parent)) as index:
+        for mode in get_args(SearchMode):
+            index.search(
+                "who wrote of the river", 5, mode=mode, where={"number": [1, 2, 3]} if mode == "bm25" else None
+            )
+        index.update([IndexedPassage("1", "", "of the city"), IndexedPassage("new", "", "of the tower")])
+        index.delete(["2"])
+        assert index.search("tower", 1)
+
+
 Reader = Callable[[Path], None]
 #: The files that are mutated, and what reads them.
 READERS: list[tuple[tuple[str, ...], Reader]] = [
@@ -62,6 +100,12 @@ READERS: list[tuple[tuple[str, ...], Reader]] = [
     (("dpr.jsonl",), _lines),
     (("beir/corpus.jsonl", "beir/queries.jsonl", "beir/qrels/test.tsv"), _beir),
     (("psgs.tsv", "questions.jsonl"), _answers),
+    (
+        ("npy/manifest.json", "npy/part-00000.json", "npy/part-00001.npy", "npy/part-00001.rows.jsonl"),
+        partial(_shards, "npy"),
+    ),
+    *[(("parquet/part-00001.parquet",), partial(_shards, "parquet"))] * (find_spec("pyarrow") is not None),
+    (("index.sqlite",), _index),
     (("texts/a.md", "texts/b.html", "texts/c.rst", "texts/d.txt"), _texts),
 ]
 
@@ -77,9 +121,20 @@ def write_sound(folder: Path) -> None:
     (folder / "questions.jsonl").write_text(
         json_lines({"question": f"where is {n}?", "answers": [str(n)]} for n in range(5))
     )
+    _write_vectors(folder)
     (folder / "texts").mkdir()
     for name, content in (("a.md", MARKDOWN), ("b.html", HTML), ("c.rst", RST), ("d.txt", "A text.\n\n" * 9)):
         (folder / "texts" / name).write_text(content)
+
+
+def _write_vectors(folder: Path) -> None:
+    """Shards of both formats, as far as they can be written here, and an index."""
+    pair = encoder(folder.parent)
+    rows = shard_folders.write(folder / "rows.jsonl", shard_folders.records())
+    for format in ("npy", "parquet") if find_spec("pyarrow") else ("npy",):
+        shard_folders.encode(rows, folder / format, pair.passage_encoder, format=format, keep=["title"])
+    with PassageIndex(folder / "index.sqlite", pair) as index:
+        index.add(IndexedPassage(str(n), "A river", f"the river {n}", "a.md", {"number": n}) for n in range(300))
 
 
 def attempt(seed: int, folder: Path) -> Counter[str]:

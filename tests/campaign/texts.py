@@ -105,7 +105,17 @@ def adapters(root: Path) -> dict[str, Callable[[list[str]], Vectors]]:
             return np.array([document.embedding for document in documents], np.float32)
 
         found["haystack"] = haystack
-    elif find_spec("haystack"):
+    if find_spec("llama_index"):
+        from dpr_tiny_retriever.adapters.llama_index import TinyDPREmbedding
+
+        embedding = TinyDPREmbedding(pair)
+        found["llama-index"] = lambda texts: np.array(embedding.get_text_embedding_batch(texts), np.float32)
+    if find_spec("chromadb"):
+        from dpr_tiny_retriever.adapters.chroma import TinyDPREmbeddingFunction
+
+        function = TinyDPREmbeddingFunction(pair)
+        found["chroma"] = lambda texts: np.array(function(texts), np.float32)
+    if find_spec("haystack") and not find_spec("haystack.components"):
         from haystack.schema import Document as FarmDocument
 
         from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever

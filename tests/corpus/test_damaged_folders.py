@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from shard_folders import encode, records, write
 
 from dpr_tiny_retriever import Encoder
@@ -74,6 +75,15 @@ def test_a_manifest_with_values_that_no_job_has_is_damage(tmp_path: Path, corpus
         ShardFolder(tmp_path / "shards")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("number", -1), ("rows", "4"), ("clipped", 1e30), ("bad", [["a", "b", 7]])]
+)
+def test_a_record_with_values_that_no_shard_has_is_damage(tmp_path: Path, corpus: Path, name: str, value: Any) -> None:
+    change(tmp_path / "shards" / "part-00001.json", lambda record: record.__setitem__(name, value))
+    with pytest.raises(CorpusFolderError, match=r"part-00001\.json is damaged"):
+        ShardFolder(tmp_path / "shards")
+
+
 def test_an_array_that_promises_more_than_its_file_has_is_not_allocated(tmp_path: Path, corpus: Path) -> None:
     path = tmp_path / "shards" / "part-00001.npy"
     size = path.stat().st_size
@@ -91,15 +101,32 @@ def test_an_array_that_promises_more_than_its_file_has_is_not_allocated(tmp_path
         np.zeros((4, 32), np.float64),
         np.full((4, 32), np.nan, np.float32),
         np.zeros(4, np.float32),
-        np.array([{"a": 1}] * 4, object),
     ],
 )
 def test_vectors_that_are_not_the_job_s_are_damage(tmp_path: Path, corpus: Path, array: Any) -> None:
-    path = tmp_path / "shards" / "part-00001.npy"
+    replace_vectors(tmp_path / "shards" / "part-00001.npy", array)
+    with pytest.raises(CorpusFolderError, match=r"part-00001\.npy (is damaged|holds vectors of)"):
+        list(ShardFolder(tmp_path / "shards").shards())
+
+
+def test_an_array_of_objects_is_not_unpickled(tmp_path: Path, corpus: Path) -> None:
+    """Unpickling this object would make a file."""
+    made = tmp_path / "made"
+
+    class Harmful:
+        def __reduce__(self) -> Any:
+            return Path.touch, (made,)
+
+    replace_vectors(tmp_path / "shards" / "part-00001.npy", np.array([Harmful()] * 4, object))
+    with pytest.raises(CorpusFolderError, match=r"part-00001\.npy is damaged"):
+        list(ShardFolder(tmp_path / "shards").shards())
+    assert not made.exists()
+
+
+def replace_vectors(path: Path, array: NDArray[Any]) -> None:
+    """Replace a shard's array, and say its new size in the shard's record."""
     before = path.stat().st_size
     np.save(path, array, allow_pickle=True)
     change(
         path.with_suffix(".json"), lambda record: record.update(bytes=record["bytes"] + path.stat().st_size - before)
     )
-    with pytest.raises(CorpusFolderError, match=r"part-00001\.npy (is damaged|holds vectors of)"):
-        list(ShardFolder(tmp_path / "shards").shards())
