@@ -46,7 +46,7 @@ SHOWN_BY = {
     "Vectors that are NaN": (("model/test_finite_vectors.py", "test_a_vector_that_is_not_finite_is_an_error"),),
     "Whatever else is wrong": (("campaign/test_campaign.py", "test_edited_files_of_models_are_loaded_or_refused"),),
     "It is an SQLite file": (("retrieval/test_index_file.py", "test_a_database_of_another_program_is_left_alone"),),
-    "Vectors that no model": (("retrieval/test_index_file.py", "test_vectors_that_no_model_has_made_are_damage"),),
+    "Vectors that no model": (("retrieval/test_damaged_index.py", "test_vectors_that_no_model_has_made_are_damage"),),
     "A damaged index": (
         ("commands/test_search_command.py", "test_a_damaged_index_that_was_named_is_kept"),
         ("commands/test_search_command.py", "test_a_damaged_index_in_the_cache_is_named_and_made_anew"),

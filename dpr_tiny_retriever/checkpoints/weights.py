@@ -94,7 +94,7 @@ def shard_names(index: Path) -> dict[str, str]:
     weight_map = read_json(index, dict).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise CheckpointError(f"{index}: expected the record weight_map, a file name for each tensor")
-    if outside := [name for name in weight_map.values() if Path(name).name != name or name == ".."]:
+    if outside := [name for name in weight_map.values() if Path(name).name != name or name in ("", "..")]:
         raise CheckpointError(f"{index}: found the path {outside[0]!r}; expected names of files beside it")
     return weight_map
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,12 @@ ID, VECTOR, DIGEST = "id", "vector", "digest"
 OWN_COLUMNS = (ID, VECTOR, DIGEST)
 _LARGEST_INT8 = 127
 _ROW_GROUP = 10_000
+#: What libraries raise where they parse a damaged file: pyarrow's errors are of several of these types, and numpy reads
+#: the header of an array as Python.
+_DAMAGE = (
+    *(OSError, LookupError, TypeError, ValueError, AttributeError, EOFError, RuntimeError, ArithmeticError),
+    *(SyntaxError, tokenize.TokenError),
+)
 
 
 @dataclass
@@ -94,8 +101,7 @@ def read_rows(path: Path, *, carried: Sequence[str] | None = None) -> ShardRows:
         return rows
     except MissingExtraError:
         raise
-    # Libraries that parse a damaged file raise errors of many types; pyarrow's own are of several of these.
-    except (OSError, LookupError, TypeError, ValueError, AttributeError, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise CorpusFolderError(f"{path} is damaged ({error}); delete it, and encode the same again") from None
 
 

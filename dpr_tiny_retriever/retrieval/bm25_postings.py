@@ -158,7 +158,7 @@ class Postings:
     def _drop_entries(self, block: int, present: NDArray[np.bool_]) -> None:
         """Rewrite a block's rows without the passages that are gone."""
         query = "SELECT word, entries FROM bm25_postings WHERE block = ? ORDER BY word"
-        held = [(word, _decoded(entries, "<u4")) for word, entries in self._connection.execute(query, (block,))]
+        held = [(word, _decoded([entries], "<u4")) for word, entries in self._connection.execute(query, (block,))]
         left = [(word, entries[present[entries % _BLOCK_SIZE]]) for word, entries in held] if present.any() else []
         self._connection.execute("DELETE FROM bm25_postings WHERE block = ?", (block,))
         self._connection.executemany(
@@ -171,7 +171,9 @@ class Postings:
         row = self._connection.execute(query, (block,)).fetchone()
         if row is None:
             return 0, np.full(_BLOCK_SIZE, _ABSENT, np.int32)
-        return row[0], _decoded(row[1], "<i4", _BLOCK_SIZE).copy()
+        if not isinstance(row[0], int):
+            raise sqlite3.DatabaseError(f"{row[0]!r} stands where a number of passages belongs")
+        return row[0], _decoded([row[1]], "<i4", _BLOCK_SIZE).copy()
 
     def _write_block(self, block: int, deleted: int, lengths: NDArray[np.int32]) -> None:
         if (lengths == _ABSENT).all():
@@ -222,7 +224,7 @@ class Postings:
         found = self._connection.execute(query, (self._last_block,)).fetchall()
         if not found:
             return
-        added = _decoded(b"".join(blob for _, blob in found), "<i4", _BLOCK_SIZE * len(found))
+        added = _decoded([blob for _, blob in found], "<i4", _BLOCK_SIZE * len(found))
         kept = int(np.searchsorted(self._blocks, self._last_block))
         for lengths, sign in ((self._lengths[kept << _BLOCK_BITS :], -1), (added, 1)):
             present = lengths[lengths != _ABSENT]
@@ -248,7 +250,7 @@ class Postings:
         """The rows of the passages with a word, ascending, and how often it stands in each."""
         found = self._connection.execute(_ENTRIES_OF_WORD, (word,)).fetchall()
         first_rows: Numbers = np.searchsorted(self._blocks, [block for block, _ in found]) << _BLOCK_BITS
-        entries = _decoded(b"".join(blob for _, blob in found), "<u4")
+        entries = _decoded([blob for _, blob in found], "<u4")
         row: Numbers = np.repeat(first_rows, [len(blob) // 4 for _, blob in found]) + entries % _BLOCK_SIZE
         present = self._lengths[row] != _ABSENT
         if not present.all():
@@ -256,8 +258,9 @@ class Postings:
         return row, entries >> _BLOCK_BITS
 
 
-def _decoded(blob: bytes, dtype: str, count: int | None = None) -> NDArray[Any]:
-    """An array of 4-byte numbers; raises SQLite's own error for a file that is damaged."""
-    if len(blob) % 4 or (count is not None and len(blob) != 4 * count):
-        raise sqlite3.DatabaseError(f"{len(blob)} bytes stand where numbers of words belong")
-    return np.frombuffer(blob, dtype)
+def _decoded(blobs: Sequence[Any], dtype: str, count: int | None = None) -> NDArray[Any]:
+    """An array of the 4-byte numbers of all blobs; raises SQLite's own error for a file that is damaged."""
+    sizes = [len(blob) if isinstance(blob, bytes) else 1 for blob in blobs]
+    if any(size % 4 for size in sizes) or (count is not None and sum(sizes) != 4 * count):
+        raise sqlite3.DatabaseError(f"{sum(sizes)} bytes stand where numbers of words belong")
+    return np.frombuffer(b"".join(blobs), dtype)

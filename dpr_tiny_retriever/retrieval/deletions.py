@@ -40,4 +40,6 @@ class Deletions:
         if first > step + 1:
             return None
         rows = self._connection.execute("SELECT number FROM deletions WHERE step > ?", (step,)).fetchall()
+        if not all(isinstance(number, int) for (number,) in rows):
+            raise sqlite3.DatabaseError("a passage that was deleted has no number")
         return np.array([number for (number,) in rows], np.int64)

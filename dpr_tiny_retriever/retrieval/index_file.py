@@ -183,13 +183,13 @@ class IndexFile(SqliteFile):
         row = self.connection.execute(query, (number,)).fetchone()
         if row is None:
             self.refuse_damaged("a vector belongs to no passage")
-        return _passage(*row)
+        return self._passage(*row)
 
     def passage_of_id(self, id: str) -> IndexedPassage | None:
         """The passage of an id, if there is one."""
         query = "SELECT id, title, text, source, metadata FROM passages WHERE id = ?"
         row = self.connection.execute(query, (id,)).fetchone()
-        return None if row is None else _passage(*row)
+        return None if row is None else self._passage(*row)
 
     def stamps(self) -> dict[str, str]:
         """The state of each source when its passages were last brought up to date."""
@@ -206,6 +206,17 @@ class IndexFile(SqliteFile):
             remedy = "open it with the model that made it, or name another file"
             raise UnusableIndexError(f"{self.path} holds {found}", f"{expected}: {remedy}")
 
+    def _passage(self, *fields: object) -> IndexedPassage:
+        """The passage of its id, title, text, source, and metadata as JSON."""
+        *texts, metadata = fields
+        try:
+            decoded = json.loads(metadata)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RecursionError):
+            decoded = None
+        if not isinstance(decoded, dict) or not all(isinstance(text, str) for text in texts):
+            self.refuse_damaged(f"the passage {str(texts[0])[:80]!r} has no texts, or no metadata")
+        return IndexedPassage(*texts, decoded)  # type: ignore[arg-type, call-arg]
+
     def _read_block(self, block: int) -> tuple[NDArray[np.int64], Array]:
         query = "SELECT numbers, vectors FROM vectors WHERE block = ?"
         return self._decoded(*(self.connection.execute(query, (block,)).fetchone() or (b"", b"")))
@@ -217,13 +228,11 @@ class IndexFile(SqliteFile):
             self.connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (block, *blobs))
 
     def _decoded(self, numbers: bytes, vectors: bytes) -> tuple[NDArray[np.int64], Array]:
+        if not (isinstance(numbers, bytes) and isinstance(vectors, bytes)):
+            self.refuse_damaged("texts stand in the place of vectors")
         if len(numbers) % 8 or len(vectors) != len(numbers) // 8 * self._dim * 4:
             self.refuse_damaged(f"{len(vectors)} bytes of vectors stand beside {len(numbers)} of numbers")
         return np.frombuffer(numbers, "<i8"), np.frombuffer(vectors, "<f4").reshape(-1, self._dim)
-
-
-def _passage(id: str, title: str, text: str, source: str, metadata: str) -> IndexedPassage:
-    return IndexedPassage(id, title, text, source, json.loads(metadata))
 
 
 def _labels(passage: IndexedPassage) -> list[str]:

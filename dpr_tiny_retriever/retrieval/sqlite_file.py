@@ -93,7 +93,10 @@ class SqliteFile:
 
     def changes(self) -> int:
         """How many transactions have changed the file so far."""
-        return int(self.info()["changes"])
+        changes = self.info()["changes"]
+        if not isinstance(changes, int):
+            self.refuse_damaged("it does not say how often it was changed")
+        return changes
 
     def refuse_damaged(self, reason: str, error: Exception | None = None) -> NoReturn:
         """Raise UnusableIndexError for a file that is damaged."""
@@ -135,6 +138,8 @@ class SqliteFile:
             if any(words in str(error) for words in _ENVIRONMENT_ERRORS):
                 raise OSError(f"{self.path}: {error}") from error
             self.refuse_damaged(str(error), error)
+        except UnicodeDecodeError as error:  # of a message about a damaged table, whose name it repeats
+            self.refuse_damaged("its tables have no readable names", error)
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:

@@ -109,6 +109,18 @@ def test_vectors_that_are_not_the_job_s_are_damage(tmp_path: Path, corpus: Path,
         list(ShardFolder(tmp_path / "shards").shards())
 
 
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f4', 'shape': (3", b"{'descr': '<f4' 7 'shape': ()}", b"\xff" * 20, b"("]
+)
+def test_an_array_whose_header_cannot_be_parsed_is_damage(tmp_path: Path, corpus: Path, header: bytes) -> None:
+    path = tmp_path / "shards" / "part-00001.npy"
+    content = bytearray(path.read_bytes())
+    content[10 : 10 + len(header)] = header
+    path.write_bytes(content)
+    with pytest.raises(CorpusFolderError, match=r"part-00001\.npy is damaged"):
+        list(ShardFolder(tmp_path / "shards").shards())
+
+
 def test_an_array_of_objects_is_not_unpickled(tmp_path: Path, corpus: Path) -> None:
     """Unpickling this object would make a file."""
     made = tmp_path / "made"

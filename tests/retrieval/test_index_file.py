@@ -10,7 +10,6 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 from model_folders import write_pair
 
@@ -46,53 +45,6 @@ def test_another_model_is_refused_with_a_remedy(path: Path, pair: DualEncoder, t
         PassageIndex(path, other, model_name="second")
     with PassageIndex(path, pair) as index:
         assert len(index) == 3
-
-
-def open_and_search(path: Path, pair: DualEncoder) -> set[str]:
-    with PassageIndex(path, pair) as index:
-        return ids(index)
-
-
-def damage(path: Path, how: str) -> None:
-    content = bytearray(path.read_bytes())
-    if how == "no database":
-        content = bytearray(b"something else" * 100)
-    elif how == "cut":
-        del content[len(content) // 2 :]
-    else:
-        content[4096:] = b"\xa5" * (len(content) - 4096)
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("how", ["no database", "cut", "overwritten"])
-def test_a_damaged_file_is_named(path: Path, pair: DualEncoder, how: str) -> None:
-    with PassageIndex(path, pair) as index:
-        index.add(numbered(0, 600))
-    damage(path, how)
-    with pytest.raises(UnusableIndexError, match=r"index\.sqlite is no index, or a damaged one .*; remove the file"):
-        open_and_search(path, pair)
-
-
-def test_vectors_of_the_wrong_size_are_damage(path: Path, pair: DualEncoder) -> None:
-    with PassageIndex(path, pair) as index:
-        index.add(numbered(0, 3))
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE vectors SET vectors = x'00000000'")
-    connection.close()
-    with PassageIndex(path, pair) as index, pytest.raises(UnusableIndexError, match="4 bytes of vectors"):
-        index.search("text")
-
-
-@pytest.mark.parametrize("value", [float("nan"), 3e38])
-def test_vectors_that_no_model_has_made_are_damage(path: Path, value: float) -> None:
-    with PassageIndex(path, encoder := DualEncoder.from_pretrained()) as index:
-        index.add(numbered(0, 3))
-    with sqlite3.connect(path) as connection:
-        vectors = np.full((3, encoder.embedding_dim), value, np.float32)
-        connection.execute("UPDATE vectors SET vectors = ?", (vectors.tobytes(),))
-    connection.close()
-    with PassageIndex(path, encoder) as index, pytest.raises(UnusableIndexError, match="some vectors have a length"):
-        index.search("text")
 
 
 def test_an_index_of_another_version_is_named(path: Path, pair: DualEncoder) -> None:
