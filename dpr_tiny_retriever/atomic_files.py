@@ -24,15 +24,10 @@ def replaced_file(path: Path) -> Iterator[Path]:
     Raises OSError, which names the file, where it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary_file(path) as part:
-            yield part
-            _flush(part)
-            part.replace(path)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:  # such as of a full disk
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    with _named(path), temporary_file(path) as part:
+        yield part
+        _flush(part)
+        part.replace(path)
 
 
 @contextmanager
@@ -42,7 +37,8 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
     What only the old folder holds is kept. On an error or a kill there is either the old folder or the new one, never
     a mixture. Two exceptions: where the system cannot exchange two folders (Windows), a kill may leave neither; and
     where the working directory is inside `directory`, its entries are replaced one by one. What a kill leaves beside
-    the folder is removed by the next call for one in the same place.
+    the folder is removed by the next call for one in the same place. Raises OSError, which names the folder or a file
+    in it, where it cannot be written.
     """
     directory = _absolute(directory)
     if directory.exists() and not directory.is_dir():
@@ -52,7 +48,7 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
     directory.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, not in the system's folder for temporary files: a folder can be renamed only within its
     # file system.
-    with temporary_folder(directory) as scratch:
+    with _named(directory), temporary_folder(directory) as scratch:
         new = scratch / "new"
         new.mkdir()
         yield new
@@ -82,6 +78,17 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
         os.link(source, target, follow_symlinks=False)
     except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say in an error of the system that names no file, such as of a full disk, what was written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def _take_place(new: Path, old: Path) -> None:

@@ -104,8 +104,12 @@ def _read_shards(index: Path) -> dict[str, Array]:
     tensors: dict[str, Array] = {}
     for name in sorted(set(files.values())):
         path = index.with_name(name)
-        if not path.is_file():
-            raise CheckpointError(f"{index}: {name} is missing; expected every file that it names beside it")
+        try:
+            is_there = path.is_file()
+        except OSError:  # a name longer than any file's
+            is_there = False
+        if not is_there:
+            raise CheckpointError(f"{index}: {name[:200]} is missing; expected every file that it names beside it")
         tensors |= {tensor: array for tensor, array in read_safetensors(path).items() if files.get(tensor) == name}
     missing = [tensor for tensor in files if tensor not in tensors and not UNUSED_NAME.search(tensor)]
     if missing:

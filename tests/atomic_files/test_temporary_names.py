@@ -116,3 +116,14 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/results.json'"):
         fill()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.linux
+def test_a_full_disk_names_the_folder(tmp_path: Path) -> None:
+    def fill() -> None:
+        with replaced_folder(tmp_path / "pair"), open("/dev/full", "w") as full:
+            full.write("x")
+
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/pair'"):
+        fill()
+    assert os.listdir(tmp_path) == []

@@ -31,6 +31,14 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "\0"])
+def test_a_shard_of_a_name_that_no_file_has_is_missing(tmp_path: Path, name: str) -> None:
+    write_model(tmp_path, RECORD, ARRAYS, weights=lambda *_: None)
+    write_json(tmp_path / "model.safetensors.index.json", {"weight_map": {"embeddings": name}})
+    with pytest.raises(CheckpointError, match=r"index.json: .{1,200} is missing; expected every file"):
+        read_checkpoint(tmp_path)
+
+
 def test_a_shard_of_another_model_is_named(tmp_path: Path) -> None:
     write_model(tmp_path, RECORD, ARRAYS, weights=write_shards)
     save_file({"other": np.zeros(1, np.float32)}, str(tmp_path / "model-00002-of-00003.safetensors"))
