@@ -48,7 +48,7 @@ def test_an_attempt_of_each_part_is_survived(tmp_path: Path, part: str, seed: in
 def test_a_kill_loses_nothing(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     folder = tmp_path_factory.mktemp("kill")
     (folder / "attempt").mkdir()
-    assert kills.attempt(seed, folder / "attempt", ["save", "search"])["kills"] == 1
+    assert kills.attempt(seed, folder / "attempt", ["save", "search"])["kills"] >= 1
 
 
 def test_a_full_or_read_only_disk_loses_nothing(tmp_path: Path) -> None:
