@@ -10,6 +10,7 @@ from campaign.texts import attempt
 pytestmark = [
     pytest.mark.langchain,
     pytest.mark.filterwarnings("ignore:Deprecated API features"),  # SQLAlchemy, of farm-haystack
+    pytest.mark.filterwarnings("ignore:.* is compared by dot product:UserWarning"),  # LlamaIndex' own store is not used
 ]
 
 
