@@ -102,7 +102,9 @@ class Progress:
         if not is_bar_shown() and now - self._latest >= _SECONDS_BETWEEN_LINES:
             self._latest = now
             rate = encoded / (now - self._started)
-            left = "" if expected is None else f", some {(expected - encoded) / rate / 60:,.0f} minutes left"
+            left = ""
+            if expected is not None and encoded:  # where all vectors so far were copied, there is no rate yet
+                left = f", some {max(0, expected - encoded) / rate / 60:,.0f} minutes left"
             note(f"{encoded:,} passages encoded, {rate:,.0f} a second{left}")
 
 

@@ -1,4 +1,4 @@
-"""What the values of a manifest have to be: it may come from anybody, and names files that are read and replaced."""
+"""Check the values of a manifest, which may come from anybody and names files that are read and replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_SHARDS = 10**7
 
 
 def checked(record: object, checks: Checks) -> dict[str, Any]:
-    """Return a record whose values can all be what they stand for; raises TypeError that names one that cannot."""
+    """Return the record if each of its fields passes its check; raises TypeError that names one that does not."""
     if not isinstance(record, dict):
         raise TypeError(f"found {str(record)[:80]!r}; expected an object")
     for name, is_possible in checks.items():

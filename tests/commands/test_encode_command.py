@@ -116,3 +116,18 @@ def test_without_a_terminal_a_line_a_minute_tells_the_rate_and_the_time_left(
         "6,000 passages encoded, 100 a second, some 5 minutes left",
         "12,500 passages encoded, 100 a second, some 4 minutes left",
     ]
+
+
+def test_while_all_vectors_are_copied_the_time_left_is_not_guessed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 60.0, 120.0])
+    stopped = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr("dpr_tiny_retriever.commands.encode.time", stopped)
+    with Progress() as progress:
+        for encoded in (0, 1_200):
+            progress.count(encoded, 1_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "0 passages encoded, 0 a second",
+        "1,200 passages encoded, 10 a second, some 0 minutes left",
+    ]
