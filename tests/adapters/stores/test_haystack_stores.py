@@ -123,7 +123,7 @@ def embedders(pair_directory: Path) -> dict[str, Embedders]:
     def of(model: Path | None, **options: Any) -> Embedders:
         return Embedders(TinyDPRDocumentEmbedder(model, **options), TinyDPRTextEmbedder(model, **options))
 
-    return {"bundled": of(None), "dot": of(pair_directory)}
+    return {"bundled": of(None), "dot": of(pair_directory), "exact_dot": of(pair_directory, exact_dot=True)}
 
 
 def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
@@ -154,7 +154,7 @@ def check_ranking(retriever: Any, documented: DocumentedStore, embedders: Embedd
 CASES = [
     (name, pair)
     for name, documented in DOCUMENTED.items()
-    for pair in ("bundled", "dot")
+    for pair in ("bundled", "dot", "exact_dot")
     if pair != "dot" or documented.ranks_by == "dot"
 ]
 
@@ -168,7 +168,8 @@ def test_titled_documents_are_stored_reopened_filtered_updated_and_deleted(
     name: str, pair: str, embedders: dict[str, Embedders], pair_directory: Path, tmp_path: Path, postgres: str
 ) -> None:
     how, embed = STORES[name], embedders[pair]
-    ranked = RankedPassages(DualEncoder.from_pretrained(pair_directory if pair != "bundled" else None))
+    model = None if pair == "bundled" else pair_directory
+    ranked = RankedPassages(DualEncoder.from_pretrained(model, exact_dot=pair == "exact_dot"))
     place = Place(tmp_path, postgres, f"documents_{next(_TABLES)}", embed.documents.embedding_dim)
     store = how.open(place)
     store.write_documents(embed.documents.run(documents_of(ranked))["documents"])
