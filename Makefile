@@ -5,8 +5,9 @@ TOOLS := .venv-tools
 UV := $(TOOLS)/bin/uv
 NOX := $(TOOLS)/bin/nox
 DEMO := .venv
+DOCS := .venv-docs
 
-.PHONY: demo test lint interop bench campaign clean
+.PHONY: demo test lint docs interop bench campaign clean
 
 ## Answer questions about the Python language reference: passages, scores and speed
 demo: $(DEMO)/.installed
@@ -19,6 +20,10 @@ test: $(TOOLS)/.installed
 ## Check style and types, and the workflows and forms of the project
 lint: $(TOOLS)/.installed
 	$(NOX) -s lint project_files
+
+## Write the documentation into site/; a broken link or a missing docstring fails
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 ## Load what is saved here with transformers 5 and sentence-transformers (installs torch)
 interop: $(TOOLS)/.installed
@@ -34,7 +39,7 @@ campaign: $(TOOLS)/.installed
 
 ## Remove all environments
 clean:
-	rm -rf $(DEMO) $(TOOLS) .nox
+	rm -rf $(DEMO) $(DOCS) $(TOOLS) .nox
 
 $(TOOLS)/.installed: Makefile
 	$(if $(PYTHON),,$(error no Python 3.10 or later with pip and venv was found; name one: make PYTHON=...))
@@ -45,4 +50,9 @@ $(TOOLS)/.installed: Makefile
 $(DEMO)/.installed: pyproject.toml setup.py $(wildcard csrc/*) $(TOOLS)/.installed
 	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(DEMO)
 	$(UV) pip install --quiet --python $(DEMO) --editable .
+	touch $@
+
+$(DOCS)/.installed: pyproject.toml $(TOOLS)/.installed
+	$(UV) venv --quiet --allow-existing --python "$(PYTHON)" $(DOCS)
+	$(UV) pip install --quiet --python $(DOCS) --editable . --group docs
 	touch $@

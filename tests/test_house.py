@@ -19,11 +19,8 @@ from environments import SESSIONS, markers_of, runs_in
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dpr_tiny_retriever"
-CODE = [
-    path
-    for folder in ("dpr_tiny_retriever", "haystack_integrations", "tests", "benchmarks", "recipes", "examples")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-]
+FOLDERS = "dpr_tiny_retriever haystack_integrations tests benchmarks recipes examples docs_site".split()
+CODE = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 
 #: From the top down: a room imports rooms of the rows below its own, and nothing of its own row or above it.
 FLOORS = [

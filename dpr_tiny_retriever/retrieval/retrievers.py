@@ -90,6 +90,7 @@ class Dense:
         self.show_progress = show_progress
 
     def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
+        """Return the k passages nearest to each query by the metric."""
         stopwatch = Stopwatch()
         passages = self.cache.passages(
             self.encoder, corpus, unique, batch_size=self.batch_size, show_progress=self.show_progress
@@ -126,6 +127,7 @@ class BM25:
         self.b = b
 
     def rank(self, queries: Sequence[str], corpus: PassageStore, unique: UniquePassages, k: int) -> Ranking:
+        """Return the k passages with the highest BM25 score for each query."""
         stopwatch = Stopwatch()
         index = Bm25Index(k1=self.k1, b=self.b, method="lucene")
         # Duplicates count in document frequencies and lengths, as they do in an index.

@@ -86,6 +86,7 @@ class Contrastive(Loss, frozen=True, kw_only=True):
     """Also rank the queries of the batch for each positive."""
 
     def value(self, batch: BatchScores) -> Tensor:
+        """Return the mean negative log-likelihood of the batch, a scalar."""
         mask = batch.mask
         candidates = masked(batch.scores, mask.is_negative_or_own)  # [b, c]
         if batch.queue is not None:
@@ -107,6 +108,7 @@ class EmbeddingMatch(Loss, frozen=True, kw_only=True):
     """Steps in which the reduction, principal components at first, learns to rank as the teacher does."""
 
     def value(self, batch: BatchScores) -> Tensor:
+        """Return the mean cosine distance of queries plus that of passages, a scalar."""
         teacher = batch.taught()
         every_query = tf.ones_like(batch.mask.own, tf.bool)
         queries = cosine_distance(batch.queries, teacher.queries, every_query)
@@ -122,6 +124,7 @@ class KLDivergence(Loss, frozen=True, kw_only=True):
     """BM25 times this is added to the teacher's scores: together they rank better than either alone."""
 
     def value(self, batch: BatchScores) -> Tensor:
+        """Return the mean of both directions' divergences, a scalar."""
         teacher, queue = batch.taught(), batch.queue
         student, wanted = batch.scores, teacher.similarities
         counted = tf.broadcast_to(batch.present[None, :], tf.shape(student))
@@ -142,6 +145,7 @@ class MarginMSE(Loss, frozen=True, kw_only=True):
     uses_teacher: ClassVar[bool] = True
 
     def value(self, batch: BatchScores) -> Tensor:
+        """Return the mean squared difference of the margins, a scalar."""
         own, student, teacher = batch.mask.own, batch.similarities, batch.taught().similarities
         is_own = tf.one_hot(own, tf.shape(student)[1], on_value=True, off_value=False, dtype=tf.bool)
         counted = tf.cast(batch.mask.is_negative_or_own & ~is_own, student.dtype)  # [b, c]
