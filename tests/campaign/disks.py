@@ -14,7 +14,7 @@ def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[
     """One run on a disk that is full from some write on, or that cannot be written to."""
     rng = random.Random(seed)
     command = choose(rng, names)
-    events, _ = undisturbed(command.name, folder.parent)
+    events, _, _ = undisturbed(command.name, folder.parent)
     command.prepare(folder)
     how: disturbance.How = rng.choice(["full", "full", "full", "read-only"])
     done = disturbance.run(command.arguments(folder), folder, how, rng.randint(1, events))

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-How = Literal["kill", "full", "read-only", "count"]
+How = Literal["kill", "torn write", "full", "read-only", "count"]
 
 
 @cache
@@ -44,8 +44,8 @@ def run(arguments: list[str], folder: Path, how: How, at: int = 0) -> subprocess
     )
 
 
-def count_events(arguments: list[str], folder: Path) -> int:
-    """How many writes and other changes a run makes below the folder; it must succeed."""
+def count_events(arguments: list[str], folder: Path) -> tuple[int, int]:
+    """How many changes a run makes below the folder, and how many of them are writes of data; it must succeed."""
     with tempfile.NamedTemporaryFile("r") as file:
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -58,4 +58,5 @@ def count_events(arguments: list[str], folder: Path) -> int:
             timeout=600,
         )
         assert done.returncode == 0, done.stderr
-        return int(file.read())
+        events, writes = map(int, file.read().split())
+        return events, writes

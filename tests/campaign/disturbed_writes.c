@@ -2,10 +2,12 @@
 
    DISTURB_FOLDER   the folder, an absolute path
    DISTURB_HOW      "kill": at the event DISTURB_AT the process is killed, a write being half done;
+                    "torn write": the same, but only writes of data count as events;
                     "full": from that event on nothing can be written or made, as on a full disk;
                     "read-only": nothing can be changed at all
    DISTURB_AT       the number of an event, from 1
-   DISTURB_COUNT    a file outside of the folder, which says at the end how many events there were */
+   DISTURB_COUNT    a file outside of the folder, which says at the end how many events there were, and how many
+                    of them were writes of data */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,7 +25,7 @@
 #define REAL(name) ((__typeof__(&name))real(#name))
 #define EXPORT __attribute__((visibility("default")))
 
-static atomic_long events;
+static atomic_long events, writes;
 static long at;
 static const char *folder, *how;
 
@@ -40,7 +42,7 @@ __attribute__((destructor)) static void end(void) {
     const char *path = getenv("DISTURB_COUNT");
     FILE *file = path ? fopen(path, "w") : NULL;
     if (!file) return;
-    fprintf(file, "%ld\n", atomic_load(&events));
+    fprintf(file, "%ld %ld\n", atomic_load(&events), atomic_load(&writes));
     fclose(file);
 }
 
@@ -60,6 +62,12 @@ static int is_file_inside(int descriptor) {
 /* Counts an event. Returns whether the process is to be killed now. */
 static int is_last(void) { return atomic_fetch_add(&events, 1) + 1 == at && strcmp(how, "kill") == 0; }
 
+/* The same for a write of data. */
+static int is_last_write(void) {
+    int last = is_last();
+    return last | (atomic_fetch_add(&writes, 1) + 1 == at && strcmp(how, "torn write") == 0);
+}
+
 static int is_read_only(void) { return strcmp(how, "read-only") == 0; }
 
 static int is_full(void) { return strcmp(how, "full") == 0 && atomic_load(&events) >= at; }
@@ -69,7 +77,7 @@ static void end_here(void) { kill(getpid(), SIGKILL); }
 #define WRITE(name, parameters, half, whole)                                      \
     EXPORT ssize_t name parameters {                                              \
         if (is_file_inside(fd)) {                                                 \
-            int last = is_last();                                                 \
+            int last = is_last_write();                                           \
             if (is_full()) return errno = ENOSPC, -1;                             \
             if (last) {                                                           \
                 half;                                                             \

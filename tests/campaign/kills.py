@@ -18,16 +18,16 @@ from campaign.writing_commands import COMMANDS, WritingCommand
 
 
 @cache
-def undisturbed(name: str, root: Path) -> tuple[int, float]:
-    """How many events a run has, and how many seconds it takes."""
+def undisturbed(name: str, root: Path) -> tuple[int, int, float]:
+    """How many changes a run makes, how many of them are writes of data, and how many seconds it takes."""
     command, folder = COMMANDS[name], root / f"undisturbed-{name}"
     shutil.rmtree(folder, ignore_errors=True)  # of a worker that died in it
     folder.mkdir()
     command.prepare(folder)
     begin = time.perf_counter()
-    events = disturbance.count_events(command.arguments(folder), folder)
+    events, writes = disturbance.count_events(command.arguments(folder), folder)
     assert command.check(folder), f"{name}: a run that nothing disturbed leaves its work undone"
-    return events, time.perf_counter() - begin
+    return events, writes, time.perf_counter() - begin
 
 
 def choose(rng: random.Random, names: list[str] | None = None) -> WritingCommand:
@@ -37,29 +37,32 @@ def choose(rng: random.Random, names: list[str] | None = None) -> WritingCommand
 
 
 def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[str]:
-    """Up to four kills of one command, each of the run that goes on; three of four inside a write, others at a moment.
+    """Up to four kills of one command, each of the run that goes on.
 
-    Of those at a moment some are by SIGTERM or Ctrl-C. What was done before a kill is there after it, and the last run,
-    which nothing disturbs, completes the work.
+    Three of five are in the middle of a write of data, half of which is written; one is at any change of the folder,
+    such as before a rename; one is at any moment, by SIGKILL, SIGTERM or Ctrl-C. What was done before a kill is there
+    after it, and the last run, which nothing disturbs, completes the work.
     """
     rng = random.Random(seed)
     command = choose(rng, names)
-    events, seconds = undisturbed(command.name, folder.parent)
+    events, writes, seconds = undisturbed(command.name, folder.parent)
     command.prepare(folder)
     counts: Counter[str] = Counter()
     for _ in range(4):
-        inside = rng.random() < 0.75
-        if inside:
-            done = disturbance.run(command.arguments(folder), folder, "kill", rng.randint(1, events))
-            assert done.returncode in (-signal.SIGKILL, 0), done.stderr
-            was_killed = done.returncode != 0
-        else:
+        where = rng.choice(["inside a write", "inside a write", "inside a write", "at a change", "at a moment"])
+        if where == "at a moment":
             number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
             was_killed = _signal_after(rng.uniform(0, seconds), number, command, folder)
+        else:
+            how: disturbance.How = "torn write" if where == "inside a write" else "kill"
+            at = rng.randint(1, writes if where == "inside a write" else events)
+            done = disturbance.run(command.arguments(folder), folder, how, at)
+            assert done.returncode in (-signal.SIGKILL, 0), done.stderr
+            was_killed = done.returncode != 0
         command.check(folder)
         if not was_killed:  # a run that goes on has fewer writes
             break
-        counts.update(["kills", command.name, *(["inside a write"] if inside else [])])
+        counts.update(["kills", where, command.name])
     afterwards = disturbance.run(command.arguments(folder), folder, "count")
     assert afterwards.returncode == 0, f"after a kill: {afterwards.stderr}"
     assert command.check(folder), f"{command.name}: the run after a kill leaves its work undone"

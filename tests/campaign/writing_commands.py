@@ -213,7 +213,7 @@ TRAIN = WritingCommand(
         *("--set", "schedule.steps=12", "--set", "batches.size=4", "--set", "evaluation.every=3"),
     ),
     _check_train,
-    cost=30,
+    cost=8,
     needs="tensorflow",
 )
 
