@@ -13,6 +13,9 @@ from dpr_tiny_retriever.data.records import read_records, text_field
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords, on_error, skipped_notes, skipping
 from dpr_tiny_retriever.data.tab_separated import read_rows
 
+#: The largest grade that ir-measures can hold on every system.
+_LARGEST_GRADE = (1 << 31) - 1
+
 
 def read_beir(
     folder: Path, *, split: str = "test", limit_passages: int | None = None, skipped: SkippedRecords | None = None
@@ -123,6 +126,8 @@ def _judgment(row: list[str], place: Place) -> tuple[str, str, int]:
     grade = _number(row[2]) if len(row) == 3 and row[0].strip() and row[1].strip() else None
     if grade is None or not grade.is_integer():
         raise DataError(place, f"found {row}; expected a query id, a passage id and a whole number, tabs between")
+    if abs(grade) > _LARGEST_GRADE:
+        raise DataError(place, f"the grade is {row[2][:80]}; expected one of at most {_LARGEST_GRADE:,}")
     return row[0], row[1], int(grade)
 
 

@@ -236,7 +236,7 @@ class _Window:
                 raise DataError(
                     Place(self.path, line), f"broken JSON: {error.msg.lower()}; expected an object"
                 ) from error
-            except RecursionError as error:
+            except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
                 problem = f"broken JSON ({error}); expected an object"
                 raise DataError(Place(self.path, first_line), problem) from error
             self._advance(end)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from campaign import corpus
 from campaign.mutations import edited, json_bytes, random_edits, random_json
 from model_folders import bert_record, write_h5, write_model, write_pair, write_shards
 
@@ -111,6 +112,11 @@ def _mutate(rng: random.Random, model: Path) -> str:
     path = rng.choice(files)
     name = path.relative_to(model).as_posix()
     action = rng.randrange(10)
+    others = corpus.files(path.name)
+    if others and action < 6 and rng.random() < 0.3:
+        other = rng.choice(others)
+        path.write_bytes(edited(other.read_bytes(), rng.choice([[], random_edits(rng)])))
+        return f"{name} is {other.name} of the corpus"
     if action < 4 and path.suffix == ".json":
         record = json.loads(path.read_text(encoding="utf-8"))
         path.write_bytes(json_bytes(random_json(rng, record)))

@@ -59,7 +59,9 @@ def attempt(seed: int, folder: Path, passages: int | None = None, seconds: float
     asked = round(time.time() - begun)
     latencies = np.concatenate([np.load(one) for one in sorted(folder.glob("latencies-*.npy"))])
     half, most, longest = np.percentile(latencies * 1000, [50, 99, 100])
-    counts = Counter({"questions": len(latencies), "passages": passages, "written": written, "seconds of asking": asked})
+    counts = Counter(
+        {"questions": len(latencies), "passages": passages, "written": written, "seconds of asking": asked}
+    )
     counts["MB of log at most"] = log_size >> 20
     counts[f"ms p50, {most:.0f} ms p99, {longest:.0f} ms at most"] = round(half)
     return counts

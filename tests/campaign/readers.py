@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 import shard_folders
+from campaign import corpus
 from campaign.mutations import edited, json_bytes, random_edits, random_json
 from campaign.texts import encoder
 from retrieval_data import context, dpr_record, json_lines, write_library
@@ -146,7 +147,7 @@ def attempt(seed: int, folder: Path) -> Counter[str]:
         names, read = rng.choice(READERS)
         path = folder / rng.choice(names)
         sound = path.read_bytes()
-        path.write_bytes(_mutated(rng, path, sound))
+        path.write_bytes(_mutated(rng, path, _start(rng, path.relative_to(folder).as_posix(), sound)))
         counts.update(["inputs", outcome(read, folder, path)])
         path.write_bytes(sound)
     return counts
@@ -165,10 +166,19 @@ def outcome(read: Reader, folder: Path, path: Path) -> str:
     return "read"
 
 
+def _start(rng: random.Random, name: str, sound: bytes) -> bytes:
+    """What is mutated: the sound file, or one of the corpus in its place."""
+    others = corpus.files(name)
+    return rng.choice(others).read_bytes() if others and rng.random() < 0.3 else sound
+
+
 def _mutated(rng: random.Random, path: Path, sound: bytes) -> bytes:
     if path.suffix in (".json", ".jsonl") and rng.random() < 0.5:
         if path.suffix == ".json":
-            return json_bytes(random_json(rng, json.loads(sound)))
+            try:
+                return json_bytes(random_json(rng, json.loads(sound)))
+            except (ValueError, RecursionError):  # of the corpus
+                return edited(sound, random_edits(rng))
         lines: list[Any] = [json.loads(line) for line in sound.splitlines()]
         changed = rng.randrange(len(lines))
         lines[changed] = random_json(rng, lines[changed])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from campaign import disks, folders, kills, load, readers
+from campaign import corpus, disks, folders, kills, load, readers
 from campaign.mutations import Edit, edited
 from campaign.run import Outcome, table
 from campaign.worker import attempts
@@ -73,14 +73,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(reader=st.sampled_from(readers.READERS), edits=EDITS, which=st.integers(0, 3))
+@given(reader=st.sampled_from(readers.READERS), edits=EDITS, which=st.integers(0, 3), data=st.data())
 def test_edited_files_of_data_are_read_or_named(
-    sound: Path, reader: tuple[tuple[str, ...], readers.Reader], edits: list[Edit], which: int
+    sound: Path, reader: tuple[tuple[str, ...], readers.Reader], edits: list[Edit], which: int, data: st.DataObject
 ) -> None:
     names, read = reader
     path = sound / names[which % len(names)]
     content = path.read_bytes()
-    path.write_bytes(edited(content, edits))
+    start = data.draw(st.sampled_from([path, *corpus.files(names[which % len(names)])]))
+    path.write_bytes(edited(start.read_bytes(), edits))
     try:
         assert readers.outcome(read, sound, path) in ("read", "refused")
     finally:
@@ -96,15 +97,16 @@ MODEL_FILES = ["model.safetensors", "tf_model.h5", "tokenizer.json", "config.jso
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(name=st.sampled_from(MODEL_FILES), which=st.integers(0, 9), edits=EDITS)
+@given(name=st.sampled_from(MODEL_FILES), which=st.integers(0, 9), edits=EDITS, data=st.data())
 def test_edited_files_of_models_are_loaded_or_refused(
-    models: list[Path], name: str, which: int, edits: list[Edit]
+    models: list[Path], name: str, which: int, edits: list[Edit], data: st.DataObject
 ) -> None:
     paths = sorted(path for model in models for path in model.rglob(name))
     path = paths[which % len(paths)]
     [model] = [model for model in models if path.is_relative_to(model)]
     content = path.read_bytes()
-    path.write_bytes(edited(content, edits))
+    start = data.draw(st.sampled_from([path, *corpus.files(name)]))
+    path.write_bytes(edited(start.read_bytes(), edits))
     try:
         assert folders.loaded(model, f"{name}: {edits}") in ("loaded", "refused")
     finally:
