@@ -64,20 +64,25 @@ def compile_build(build: str, folder: Path) -> str | None:
     compiler = find_compiler()
     if compiler is None:
         return "it was built without a C compiler (none in CC, and no cc, gcc or clang)"
+    linked = folder / "linked"  # linkers for Windows write more than the library
     try:
         target = subprocess.run([*compiler, "-dumpmachine"], capture_output=True, text=True).stdout.strip()
         if BUILDS[build] and not target.startswith("x86_64"):
             return f"it is for x86-64, the C compiler for {target or 'an unknown processor'}"
-        library = folder / f"libbert_{build}{library_suffix(target)}"
+        linked.mkdir()
+        library = linked / f"libbert_{build}{library_suffix(target)}"
         command = compile_command(compiler, target, build, SOURCE, library)
         print(shlex.join(command), flush=True)
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode == 0:
+            library.replace(folder / library.name)
     except OSError as error:
         return f"the C compiler cannot be run: {error}"
+    finally:
+        shutil.rmtree(linked, ignore_errors=True)
     print(done.stderr, end="", flush=True)
     if done.returncode == 0:
         return None
-    library.unlink(missing_ok=True)
     return f"{shlex.join(compiler)} failed: {done.stderr.strip()[:500]}"
 
 
@@ -93,7 +98,9 @@ def compile_command(compiler: list[str], target: str, build: str, source: str, l
     """The command that compiles a C file into a library for the target, in the words of -dumpmachine."""
     position_independent = [] if library_suffix(target) == ".dll" else ["-fPIC"]
     flags = shlex.split(f"{FLAGS} {BUILDS[build]} {os.environ.get('CFLAGS', '')}")
-    return [*compiler, *flags, *position_independent, source, "-o", str(library), "-lm"]
+    # By default, a library for macOS holds the path that it was written to.
+    named = ["-install_name", f"@rpath/{library.name}"] if library_suffix(target) == ".dylib" else []
+    return [*compiler, *flags, *position_independent, *named, source, "-o", str(library), "-lm"]
 
 
 def library_suffix(target: str) -> str:

@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined __x86_64__
+#include <cpuid.h>
+#endif
+
 #include "attention.h"
 #include "bert.h"
 #include "gemm.h"
@@ -190,15 +194,23 @@ EXPORT const char *dpr_build(void) { return BUILD ", layout " LAYOUT; }
 /* How many floats the vectors of this library have. */
 EXPORT int dpr_lanes(void) { return LANES; }
 
-/* How many floats the widest vectors of this processor have, of those that there are builds for. */
+/* How many floats the widest vectors of this processor have, of those that there are builds for.
+
+   Asked of the processor itself: __builtin_cpu_supports knows of no instructions where Zig links the library. XCR0 says
+   which registers the system saves when it switches threads. */
 EXPORT int dpr_cpu_lanes(void) {
 #if defined __x86_64__
-    __builtin_cpu_init();
-    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                 __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                 __builtin_cpu_supports("avx512vl");
-    return avx2 && avx512 ? 16 : avx2 ? 8 : 4;
+    unsigned a, b, c, d, b7;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 4;
+    const unsigned avx_fma_osxsave = 1u << 28 | 1u << 12 | 1u << 27;
+    if ((c & avx_fma_osxsave) != avx_fma_osxsave || !__get_cpuid_count(7, 0, &a, &b7, &c, &d)) return 4;
+    unsigned xcr0, high;
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+    const unsigned avx_state = 0x06, avx512_state = 0xe6;
+    const unsigned avx2_bmi2 = 1u << 5 | 1u << 8;
+    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F, DQ, CD, BW, VL */
+    if ((b7 & avx2_bmi2) != avx2_bmi2 || (xcr0 & avx_state) != avx_state) return 4;
+    return (b7 & avx512) == avx512 && (xcr0 & avx512_state) == avx512_state ? 16 : 8;
 #else
     return LANES;
 #endif

@@ -50,9 +50,11 @@ class NativeBert:
         self.build = library.instruction_set
         self._panel = library.panel
         self._encode = library.encode
-        self._arrays: list[Array] = []  # keeps alive what the structure points to
-        self._bert = self._structure(config, weights)
-        self._struct = ctypes.byref(self._bert), ctypes.sizeof(self._bert)
+        #: What the structure points to.
+        self.arrays: list[Array] = []
+        #: The model as C reads it.
+        self.structure = self._structure(config, weights)
+        self._struct = ctypes.byref(self.structure), ctypes.sizeof(self.structure)
         self._vector_size = config.embedding_dim
 
     def forward_into(self, vectors: Vectors, tokens: Tokens) -> None:
@@ -93,7 +95,7 @@ class NativeBert:
         if outcome == _INVALID_INPUT:
             return ValueError(
                 f"token ids are {_range(tokens.ids)} in texts of {_range(tokens.lengths)} tokens; this model takes ids "
-                f"of 0 to {self._bert.vocabulary_size - 1} in texts of 1 to {self._bert.max_length} tokens"
+                f"of 0 to {self.structure.vocabulary_size - 1} in texts of 1 to {self.structure.max_length} tokens"
             )
         if outcome == _WRONG_SIZE:
             total = tokens.lengths.sum(dtype=np.int64)
@@ -160,8 +162,8 @@ class NativeBert:
         return self._pointer(panels, *panels.shape)
 
     def _pointer(self, array: Array, *shape: int) -> int:
-        self._arrays.append(np.ascontiguousarray(_shaped(array, *shape), np.float32))
-        return self._arrays[-1].ctypes.data
+        self.arrays.append(np.ascontiguousarray(_shaped(array, *shape), np.float32))
+        return self.arrays[-1].ctypes.data
 
 
 def unsupported(config: BertConfig, build: str | None = None) -> str | None:
