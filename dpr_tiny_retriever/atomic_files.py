@@ -35,10 +35,10 @@ def replaced_folder(directory: Path) -> Iterator[Path]:
     """Yield an empty folder to fill, which takes the place of `directory` on success.
 
     What only the old folder holds is kept. On an error or a kill there is either the old folder or the new one, never
-    a mixture. Two exceptions: where the system cannot exchange two folders (Windows), a kill may leave neither; and
-    where the working directory is inside `directory`, its entries are replaced one by one. What a kill leaves beside
-    the folder is removed by the next call for one in the same place. Raises OSError, which names the folder or a file
-    in it, where it cannot be written.
+    a mixture. Two exceptions: where the system cannot exchange two folders (Windows, and Linux with musl), a kill may
+    leave neither under its name, and the next call puts the old one back; and where the working directory is inside
+    `directory`, its entries are replaced one by one. What a kill leaves beside the folder is removed by the next call
+    for one in the same place. Raises OSError, which names the folder or a file in it, where it cannot be written.
     """
     directory = _absolute(directory)
     if directory.exists() and not directory.is_dir():
@@ -75,7 +75,8 @@ def exchange(one: Path, other: Path) -> bool:
 def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Give a file a second name, or copy it where that is impossible, as between two file systems."""
     try:
-        os.link(source, target, follow_symlinks=False)
+        # Windows knows no such choice, and gives a link itself a second name.
+        os.link(source, target, follow_symlinks=os.link not in os.supports_follow_symlinks)
     except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)
 

@@ -1,6 +1,7 @@
 """Temporary files and folders beside what they will replace, and the removal of those that dead processes left.
 
-A living process holds a lock on each of its own, which the system releases however the process ends.
+A living process holds a lock on each of its own, which the system releases however the process ends. On Windows, which
+locks no folders and renames no open files, the lock is on an empty file beside it, with .lock at the end of its name.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where nothing is removed
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 #: The entry of a temporary folder that takes the place of what it is to replace, should that be gone.
@@ -41,43 +43,44 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files and folders in a folder whose processes have ended; what cannot be removed stays."""
-    if fcntl is None:
-        return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if (match := _NAME.fullmatch(entry.name)) and (match["machine"] == _machine() or _is_old(entry)):
-                _remove_if_free(Path(entry.path), folder / match["name"])
+                _remove_if_free(folder / match["made"], folder / match["replaced"])
 
 
 def _made(path: Path, *, is_folder: bool) -> Iterator[Path]:
     remove_abandoned(path.parent)
-    made, descriptor = _make(path, is_folder=is_folder)
+    made, release = _make(path, is_folder=is_folder)
     try:
         yield made
     finally:
         _remove(made)
-        if descriptor is not None:
-            os.close(descriptor)  # which releases the lock
+        if release is not None:
+            release()
 
 
-def _make(path: Path, *, is_folder: bool) -> tuple[Path, int | None]:
-    """A new name beside the path, and the descriptor that holds its lock, if there are locks here."""
+def _make(path: Path, *, is_folder: bool) -> tuple[Path, Callable[[], None] | None]:
+    """A new name beside the path, and what releases its lock, if there are locks here."""
     while True:
         made = path.with_name(f".{path.name}.{_machine()}{secrets.token_hex(4)}.part")
+        release = _locked_beside(made) if fcntl is None else None
         if is_folder:
             made.mkdir(mode=0o700)
         else:
             made.open("xb").close()
         if fcntl is None:
-            return made, None
-        descriptor = _locked(made)
+            return made, release
+        release = _locked(made)
         # Another process may have taken it for abandoned before it was locked: then it is gone.
         if made.exists():
-            return made, descriptor
+            return made, release
 
 
-def _locked(path: Path) -> int | None:
-    """A descriptor of the file or folder with its lock; None where another holds it, or there are no locks."""
+def _locked(path: Path) -> Callable[[], None] | None:
+    """Lock the file or folder. Returns what releases it; None where another holds it, or there are no locks."""
+    if fcntl is None:
+        return _locked_beside(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -87,19 +90,37 @@ def _locked(path: Path) -> int | None:
     except OSError:
         os.close(descriptor)
         return None
-    return descriptor
+    return partial(os.close, descriptor)
+
+
+def _locked_beside(path: Path) -> Callable[[], None] | None:
+    """_locked() by a file beside the path, which need not exist."""
+    from filelock import FileLock, Timeout  # imports asyncio, which few need
+
+    lock = FileLock(f"{path}.lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return None
+
+    def release() -> None:
+        lock.release()
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+
+    return release
 
 
 def _remove_if_free(path: Path, replaced: Path) -> None:
-    descriptor = _locked(path)
-    if descriptor is None:
+    release = _locked(path)
+    if release is None:
         return
     try:
         if (path / FORMER).exists() and not replaced.exists():  # killed between the two names of an exchange
             (path / FORMER).rename(replaced)
         _remove(path)
     finally:
-        os.close(descriptor)
+        release()
 
 
 def _remove(path: Path) -> None:
@@ -119,4 +140,4 @@ def _machine() -> str:
     return hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
 
 
-_NAME = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{6})[0-9a-f]{8}\.part", re.DOTALL)
+_NAME = re.compile(r"(?P<made>\.(?P<replaced>.+)\.(?P<machine>[0-9a-f]{6})[0-9a-f]{8}\.part)(\.lock)?", re.DOTALL)

@@ -118,6 +118,6 @@ def _and_above(mounted: Path, path: str) -> Iterator[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8", errors="replace")
     except OSError:
         return ""

@@ -19,7 +19,7 @@ from environments import SESSIONS, markers_of, runs_in
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dpr_tiny_retriever"
-FOLDERS = "dpr_tiny_retriever haystack_integrations tests benchmarks recipes examples docs_site".split()
+FOLDERS = "dpr_tiny_retriever haystack_integrations tests benchmarks recipes examples docs_site platforms".split()
 CODE = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 
 #: From the top down: a room imports rooms of the rows below its own, and nothing of its own row or above it.

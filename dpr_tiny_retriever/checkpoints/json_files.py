@@ -48,4 +48,4 @@ def refuse_huge(path: Path) -> None:
 def write_json(path: Path, record: object) -> None:
     """Write a JSON file, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -86,7 +86,7 @@ def save_tokenizer(tokenizer: PairTokenizer, directory: Path, max_length: int) -
     )
     inner.save(str(directory / "tokenizer.json"))
     lines = "".join(f"{token}\n" for token in _vocabulary_lines(inner.get_vocab()))
-    (directory / "vocab.txt").write_text(lines, encoding="utf-8")
+    (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
     normalizer = json.loads(inner.to_str()).get("normalizer") or {}
     specials = {"cls_token": cls, "sep_token": sep}
     specials |= {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}

@@ -218,7 +218,7 @@ class _Run:
         return chain(sample, rows)
 
     def _list_deleted(self, table: FormerVectors) -> None:
-        with replaced_file(self.folder / DELETED) as part, part.open("w", encoding="utf-8") as file:
+        with replaced_file(self.folder / DELETED) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             for id in table.gone():
                 file.write(f"{id}\n")
                 self.deleted += 1

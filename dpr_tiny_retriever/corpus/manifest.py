@@ -193,4 +193,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, record: dict[str, Any]) -> None:
     with replaced_file(path) as part:
-        part.write_text(json.dumps(record, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(record, ensure_ascii=True, indent=1) + "\n", encoding="utf-8", newline="\n")

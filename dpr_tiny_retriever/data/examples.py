@@ -64,7 +64,7 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
     What stood there is replaced when all are written.
     """
     count, opened = 0, gzip.open if path.suffix == ".gz" else open
-    with replaced_file(path) as part, opened(part, "wt", encoding="utf-8") as file:
+    with replaced_file(path) as part, opened(part, "wt", encoding="utf-8", newline="\n") as file:
         for example in examples:
             file.write(("[\n" if not count else ",\n") + json.dumps(_record(example), ensure_ascii=False))
             count += 1

@@ -91,7 +91,7 @@ def write_results(evaluation: Evaluation, folder: Path, *, command: str, failure
     }
     for path, text in contents.items():
         with replaced_file(path) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", newline="\n")
     return list(contents)
 
 

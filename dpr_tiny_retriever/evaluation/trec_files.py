@@ -47,7 +47,7 @@ def _qrels_lines(dataset: Dataset) -> Iterator[str]:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> Path:
-    with replaced_file(path) as part, part.open("w", encoding="utf-8") as file:
+    with replaced_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)
     return path
 

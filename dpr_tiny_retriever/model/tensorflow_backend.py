@@ -143,4 +143,4 @@ def _placed(device: str | None) -> AbstractContextManager[Any]:
 def lacks_bfloat16() -> bool:
     """Whether Linux lists the processor's instructions, and none of them is for bfloat16."""
     listed = Path("/proc/cpuinfo")
-    return listed.exists() and "bf16" not in listed.read_text()
+    return listed.exists() and "bf16" not in listed.read_text("utf-8", errors="replace")

@@ -60,7 +60,7 @@ def write_model_card(
         metric={"dot": "dot_product", "cosine": "cosine"}[pair.similarity],
         versions=versions(),
     )
-    path.write_text(str(card), encoding="utf-8")
+    path.write_text(str(card), encoding="utf-8", newline="\n")
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

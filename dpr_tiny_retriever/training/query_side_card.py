@@ -40,4 +40,4 @@ def write_query_side_card(
         settings=[(name, f"`{value}`") for name, value in settings.named().items()],
         versions=versions(),
     )
-    path.write_text(str(card), encoding="utf-8")
+    path.write_text(str(card), encoding="utf-8", newline="\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from dpr_tiny_retriever import temporary_names
 from dpr_tiny_retriever.atomic_files import replaced_file, replaced_folder
 
 #: Begins to replace the file argv[1] and the folder argv[2], says so, and waits.
 WAITING = """
 import sys
 from pathlib import Path
+from dpr_tiny_retriever import temporary_names
 from dpr_tiny_retriever.atomic_files import replaced_file, replaced_folder
+if sys.argv[3:]:
+    temporary_names.fcntl = None
 with replaced_file(Path(sys.argv[1])) as part, replaced_folder(Path(sys.argv[2])) as folder:
     part.write_text("half")
     (folder / "one").write_text("half")
@@ -26,9 +31,9 @@ with replaced_file(Path(sys.argv[1])) as part, replaced_folder(Path(sys.argv[2])
 """
 
 
-def begin(folder: Path, name: str = "a") -> subprocess.Popen[str]:
-    """A process that is writing the file and the folder of that name."""
-    command = [sys.executable, "-c", WAITING, str(folder / f"{name}.txt"), str(folder / name)]
+def begin(folder: Path, name: str = "a", *how: str) -> subprocess.Popen[str]:
+    """A process that is writing the file and the folder of that name; as on Windows, if anything more is said."""
+    command = [sys.executable, "-c", WAITING, str(folder / f"{name}.txt"), str(folder / name), *how]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -55,6 +60,33 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     assert living.returncode == 0
     assert sorted(os.listdir(tmp_path)) == ["b", "b.txt", "c.txt"]
     assert (tmp_path / "b.txt").read_text() == "half"
+
+
+@pytest.mark.posix
+def test_so_it_is_where_folders_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary_names, "fcntl", None)  # as on Windows: each lock is on a file beside
+    dead, living = begin(tmp_path, "a", "beside"), begin(tmp_path, "b", "beside")
+    kill(dead)
+    assert len(os.listdir(tmp_path)) == 8
+    [scratch] = [path for path in tmp_path.glob(".a.*.part") if path.is_dir()]
+    (scratch / "former").mkdir()
+    with replaced_file(tmp_path / "c.txt") as part:
+        part.write_text("whole")
+    assert sorted(name.rpartition(".")[0][:3] for name in os.listdir(tmp_path)) == ["", ".b.", ".b.", ".b.", ".b.", "c"]
+    assert (tmp_path / "a").is_dir()  # was killed between the two names of an exchange
+    living.communicate("\n")
+    assert living.returncode == 0
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "b.txt", "c.txt"]
+
+
+@pytest.mark.posix
+def test_a_lock_without_what_it_was_for_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill(begin(tmp_path, "a", "beside"))
+    for path in tmp_path.glob("*.part"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    monkeypatch.setattr(temporary_names, "fcntl", None)
+    temporary_names.remove_abandoned(tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.posix

@@ -163,7 +163,7 @@ class FaissFolder:
             file.truncate(size)
             os.fsync(file.fileno())
         with replaced_file(self.path / ABOUT) as part:
-            part.write_text(json.dumps(self._about, indent=1), encoding="utf-8")
+            part.write_text(json.dumps(self._about, indent=1), encoding="utf-8", newline="\n")
         with replaced_file(self.path / INDEX) as part:
             self._faiss.write_index(self._index, os.fspath(part))
         self._saved_at = time.monotonic()
