@@ -7,7 +7,7 @@ NOX := $(TOOLS)/bin/nox
 DEMO := .venv
 DOCS := .venv-docs
 
-.PHONY: demo test lint docs interop bench campaign clean
+.PHONY: demo test lint docs interop bench campaign wheels platforms clean
 
 ## Answer questions about the Python language reference: passages, scores and speed
 demo: $(DEMO)/.installed
@@ -36,6 +36,14 @@ bench: $(TOOLS)/.installed
 ## Try for an hour to make it lose data, crash or hang, into campaign-results/; make campaign ARGS="--minutes 5 --only kills"
 campaign: $(TOOLS)/.installed
 	$(NOX) -s campaign -- $(ARGS)
+
+## Build the source archive and a wheel for each platform into dist/; make wheels ARGS=--twice compares two runs' bytes
+wheels: $(TOOLS)/.installed
+	$(NOX) -s wheels -- $(ARGS)
+
+## Run what is in dist/ on Linux with glibc and musl, on ARM64 by qemu and on Windows by wine (installs these from Debian)
+platforms: $(TOOLS)/.installed
+	$(NOX) -s platforms -- $(ARGS)
 
 ## Remove all environments
 clean:

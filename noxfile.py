@@ -219,6 +219,22 @@ def campaign(session: nox.Session) -> None:
 
 
 @nox.session
+def wheels(session: nox.Session) -> None:
+    """The source archive and the wheels of all platforms, of the last commit, into dist/: docs/platforms.md."""
+    session.install("--group", "wheels")
+    session.run("python", "platforms/build_wheels.py", *session.posargs)
+
+
+@nox.session
+def platforms(session: nox.Session) -> None:
+    """What is in dist/ run on x86-64 Linux with glibc and with musl, on ARM64 by qemu and on Windows by wine."""
+    session.install("--group", "wheels", str(wheel()))
+    for program, package in {"qemu-aarch64-static": "qemu-user-static", "/usr/lib/wine/wine64": "wine64"}.items():
+        provide(session, program, package)
+    session.run("python", "platforms/prove_wheels.py", "dist", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff and mypy, beside all that the package can work with today."""
     install(session, "[corpus,eval,haystack,langchain,mcp,train,transformers]", *MODERN)
