@@ -12,6 +12,7 @@ except ModuleNotFoundError as error:
 
 from dpr_tiny_retriever.adapters.langchain.blend_retriever import TinyDPRBlendRetriever
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.langchain.store_scores import relevance_score_fn
 from dpr_tiny_retriever.adapters.langchain.titled_store import TitledVectorStore
 
-__all__ = ["TinyDPRBlendRetriever", "TinyDPREmbeddings", "TitledVectorStore"]
+__all__ = ["TinyDPRBlendRetriever", "TinyDPREmbeddings", "TitledVectorStore", "relevance_score_fn"]

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from langchain_core.documents import Document
 
+from dpr_tiny_retriever.adapters.langchain.stamps import stamped
 from dpr_tiny_retriever.adapters.langchain.titles import title_of
 
 
@@ -22,13 +23,17 @@ class DocumentBatch(NamedTuple):
     """text -> title, "" where there is none."""
 
 
-def in_batches(documents: Iterable[Document], title_key: str | None, options: Mapping[str, Any]) -> list[DocumentBatch]:
+def in_batches(
+    documents: Iterable[Document], title_key: str | None, options: Mapping[str, Any], stamp: str | None
+) -> list[DocumentBatch]:
     """Part documents into batches: mostly one. At least one, though it be empty.
 
     options: for the store's method. Of them `ids`, one a document, is parted as the documents are.
+    stamp: what their metadata is to say of the model; None: nothing.
     """
     given = list(documents)
     titles = [title_of(document, position, title_key) for position, document in enumerate(given)]
+    given = given if stamp is None else [stamped(document, stamp) for document in given]
     groups: list[dict[str, str]] = [{}]
     positions: list[list[int]] = [[]]
     for position, (document, title) in enumerate(zip(given, titles, strict=True)):

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 from langchain_core.embeddings import Embeddings
 
 from dpr_tiny_retriever.adapters.langchain.announced_titles import announced_titles
+from dpr_tiny_retriever.adapters.langchain.calling_store import current_addition
+from dpr_tiny_retriever.adapters.langchain.store_similarity import store_problem
 from dpr_tiny_retriever.adapters.langchain.titles import (
     check_separator,
     embedded_passage,
-    titles_left_behind,
     warn_of_titles,
+    warn_user,
 )
+from dpr_tiny_retriever.checkpoints.hub import is_bundled
+from dpr_tiny_retriever.data.title_keys import likely_title_key
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options
 from dpr_tiny_retriever.passage import PassageLike
+from dpr_tiny_retriever.retrieval.fusion import NOTHING_NEAR
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -69,7 +74,8 @@ class TinyDPREmbeddings(Embeddings):
         self.title_separator = title_separator
         self.batch_size = batch_size
         self.show_progress = show_progress
-        self._has_warned = False
+        self._warned: set[str] = set()
+        self._is_bundled = query_model is None and is_bundled(model)
         self.encoder = DualEncoder.from_pretrained(
             model,
             query_model=query_model,
@@ -104,6 +110,14 @@ class TinyDPREmbeddings(Embeddings):
         row: list[float] = self.encoder.encode_queries([text])[0].tolist()
         return row
 
+    @property
+    def score_threshold(self) -> float | None:
+        """The cosine below which the bundled pair rarely finds an answer; None for other pairs.
+
+        For LangChain's score_threshold, where scores are cosines; docs/stores.md has its precision and recall.
+        """
+        return NOTHING_NEAR if self._is_bundled and self.encoder.normalize else None
+
     @cached_property
     def namespace(self) -> str:
         """Names what decides the vectors of texts: model, length, options, title_separator; letters, digits, hyphens.
@@ -136,21 +150,27 @@ class TinyDPREmbeddings(Embeddings):
         if announced is not None:
             titles = announced.of(texts)
         else:
-            self._warn_where_titles_are_left_behind()
+            self._check_bare_store()
             titles = [""] * len(texts)
         return [embedded_passage(title, text, self.title_separator) for title, text in zip(titles, texts, strict=True)]
 
-    def _warn_where_titles_are_left_behind(self) -> None:
-        if self._has_warned or self.title_separator is not None:
+    def _check_bare_store(self) -> None:
+        """Warn, once each, where a vector store without TitledVectorStore leaves titles out or ranks otherwise."""
+        addition = current_addition()
+        if addition is None:
             return
-        key = titles_left_behind()
-        if key is not None:
-            self._has_warned = True
+        key = None if self.title_separator is not None else likely_title_key(addition.metadatas)
+        if key is not None and "titles" not in self._warned:
+            self._warned.add("titles")
             argument = "" if key == "title" else f", title_key={key!r}"
             warn_of_titles(
                 f"documents have titles in metadata[{key!r}], but a vector store hands on texts alone",
                 f"wrap it, TitledVectorStore(vectorstore{argument}), and add the documents to that",
             )
+        problem = store_problem(self.encoder, addition.store)
+        if problem is not None and problem not in self._warned:
+            self._warned.add(problem)
+            warn_user(problem)
 
 
 def below_caches(embeddings: Embeddings) -> Embeddings:

@@ -12,9 +12,9 @@ ScoredDocuments = list[tuple[Document, float]]
 
 
 class ForwardingVectorStore(VectorStore):
-    """What searches, gets and deletes is done by another store; `returned` sees every document that comes back.
+    """Searches, gets and deletes by another store; arguments are those of that store's own methods.
 
-    Arguments are those of that store's own methods.
+    `returned` sees every document that comes back, `check_found` those that a search has found, before it.
     """
 
     vectorstore: VectorStore
@@ -24,19 +24,27 @@ class ForwardingVectorStore(VectorStore):
         """What a caller gets in the place of a document of the store."""
         return document
 
+    def check_found(self, documents: Sequence[Document]) -> None:
+        """Raise an error where the documents that a search has found are not to be returned."""
+
     def _all_returned(self, documents: Iterable[Document]) -> list[Document]:
         return [self.returned(document) for document in documents]
 
-    def _all_scored(self, scored: Iterable[tuple[Document, float]]) -> ScoredDocuments:
-        return [(self.returned(document), score) for document, score in scored]
+    def _all_found(self, documents: Sequence[Document]) -> list[Document]:
+        self.check_found(documents)
+        return self._all_returned(documents)
+
+    def _all_scored(self, scored: Sequence[tuple[Document, float]]) -> ScoredDocuments:
+        documents = self._all_found([document for document, _ in scored])
+        return list(zip(documents, (score for _, score in scored), strict=True))
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """The k documents nearest to a question, best first."""
-        return self._all_returned(self.vectorstore.similarity_search(query, k=k, **kwargs))
+        return self._all_found(self.vectorstore.similarity_search(query, k=k, **kwargs))
 
     async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """As similarity_search."""
-        return self._all_returned(await self.vectorstore.asimilarity_search(query, k=k, **kwargs))
+        return self._all_found(await self.vectorstore.asimilarity_search(query, k=k, **kwargs))
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> ScoredDocuments:
         """As similarity_search, with what the store calls a score: a similarity, or a distance."""
@@ -48,31 +56,31 @@ class ForwardingVectorStore(VectorStore):
 
     def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
         """The k documents nearest to a question's vector."""
-        return self._all_returned(self.vectorstore.similarity_search_by_vector(embedding, k=k, **kwargs))
+        return self._all_found(self.vectorstore.similarity_search_by_vector(embedding, k=k, **kwargs))
 
     async def asimilarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
         """As similarity_search_by_vector."""
-        return self._all_returned(await self.vectorstore.asimilarity_search_by_vector(embedding, k=k, **kwargs))
+        return self._all_found(await self.vectorstore.asimilarity_search_by_vector(embedding, k=k, **kwargs))
 
     def max_marginal_relevance_search(self, query: str, *args: Any, **kwargs: Any) -> list[Document]:
         """The documents that are near to a question and far from each other."""
-        return self._all_returned(self.vectorstore.max_marginal_relevance_search(query, *args, **kwargs))
+        return self._all_found(self.vectorstore.max_marginal_relevance_search(query, *args, **kwargs))
 
     async def amax_marginal_relevance_search(self, query: str, *args: Any, **kwargs: Any) -> list[Document]:
         """As max_marginal_relevance_search."""
-        return self._all_returned(await self.vectorstore.amax_marginal_relevance_search(query, *args, **kwargs))
+        return self._all_found(await self.vectorstore.amax_marginal_relevance_search(query, *args, **kwargs))
 
     def max_marginal_relevance_search_by_vector(
         self, embedding: list[float], *args: Any, **kwargs: Any
     ) -> list[Document]:
         """As max_marginal_relevance_search, for a question's vector."""
-        return self._all_returned(self.vectorstore.max_marginal_relevance_search_by_vector(embedding, *args, **kwargs))
+        return self._all_found(self.vectorstore.max_marginal_relevance_search_by_vector(embedding, *args, **kwargs))
 
     async def amax_marginal_relevance_search_by_vector(
         self, embedding: list[float], *args: Any, **kwargs: Any
     ) -> list[Document]:
         """As max_marginal_relevance_search_by_vector."""
-        return self._all_returned(
+        return self._all_found(
             await self.vectorstore.amax_marginal_relevance_search_by_vector(embedding, *args, **kwargs)
         )
 

@@ -2,50 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings
+from dpr_tiny_retriever.exact_dot import dot_from_cosine, dot_from_squared_l2, exact_dot_bound
 from dpr_tiny_retriever.passage import Passage
 from dpr_tiny_retriever.retrieval.nearest_neighbours import scores_are_cosines
 
-Scores = NDArray[np.float64]
+Scores = NDArray[np.floating[Any]]
+Value = TypeVar("Value", float, Scores)
 
-#: How a score is read as the similarity of vectors of unit length: the similarity itself (InMemoryVectorStore, Qdrant,
-#: FAISS by inner product), a cosine distance (PGVector, Chroma by cosine), a squared L2 distance (FAISS, Chroma).
-#: Each is a + b * score, kept as the numbers a and b, which pickle.
-_READINGS = ((0.0, 1.0), (1.0, -1.0), (1.0, -0.5))
-#: How many passages are encoded to find the reading, and how many different scores it takes to rely on it later.
+#: The kinds of score that stores return: the similarity itself (InMemoryVectorStore, Qdrant, FAISS by inner product),
+#: 1 - similarity (PGVectorStore by cosine, Chroma by cosine and ip), the L2 distance (PGVectorStore, Qdrant) and its
+#: square (FAISS, Chroma, Milvus).
+ScoreKind = Literal["similarity", "distance", "l2", "squared_l2"]
+#: How many passages are encoded to find the kind, and how many different scores it takes to rely on it later.
 _SAMPLES = 8
 _TELLING_SAMPLES = 3
-#: How far a reading may be off, in cosines. Stores that quantise vectors are further off: their hits are encoded.
+#: The largest error of a kind that fits, in cosines. Stores that quantise vectors are less exact: all hits are encoded.
 _TOLERANCE = 1e-3
+#: How scores are read, in this order: kinds of score, and two more that exact_dot pairs have.
+_READINGS = (*get_args(ScoreKind), "cosine", "cosine distance")
+
+
+def relevance_score_fn(embeddings: TinyDPREmbeddings, kind: ScoreKind = "similarity") -> Callable[[float], float]:
+    """Return the function that turns a store's score into a relevance: the cosine, or 0 where it is negative.
+
+    For stores that take a relevance_score_fn, such as Chroma and FAISS, whose own functions assume other scores: with
+    it, score thresholds are cosines in every store. A TitledVectorStore needs none.
+
+    kind: what the store returns as score; docs/stores.md says it of each store. "similarity" is the cosine or dot
+        product, "distance" 1 - similarity, "l2" and "squared_l2" are L2 distances.
+    Raises ValueError for another kind, and for a pair whose vectors do not have unit length: its scores depend on the
+    length of the question's vector, which the function is not told.
+    """
+    if kind not in get_args(ScoreKind):
+        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(map(repr, get_args(ScoreKind)))}")
+    if not embeddings.encoder.normalize:
+        raise ValueError(
+            "the vectors of this pair do not have unit length, so that a score alone does not give a relevance; take "
+            "relevance scores from TitledVectorStore(vectorstore), or load the pair with normalize=True"
+        )
+    return partial(_relevance, kind)
 
 
 class StoreScores:
     """Turns a store's scores into cosines or dot products, as the embeddings' similarity has it.
 
-    At the first searches some of the hits are encoded, which shows how the store's scores are to be read. Where none of
-    the usual readings fits, all hits are encoded, each passage once: its vector is kept.
+    At the first searches some of the hits are encoded, which shows of what kind the store's scores are. Where none of
+    the known kinds fits, all hits are encoded, each passage once: its vector is kept.
     """
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._embeddings = embeddings
-        self._reading: tuple[float, float] | None = None
+        self._reading: str | None = None
         self._vectors: dict[Passage, Scores] = {}
         #: Whether similarities are cosines: always, except for pairs that are compared by dot products of any length.
         self.cosine = True
+        self._bound = 1.0
+        self._readings = _READINGS[:4]
         if isinstance(embeddings, TinyDPREmbeddings):
             encoder = embeddings.encoder
             self.cosine = scores_are_cosines(encoder.similarity, normalize=encoder.normalize)
+            if not self.cosine:
+                passages = encoder.passage_encoder
+                self._bound = encoder.exact_dot_bound or exact_dot_bound(passages.config, passages.weights)
+                self._readings = _READINGS if passages.exact_dot else _READINGS[:2]
 
     def similarities(self, question: str, passages: Sequence[Passage], scores: Sequence[float | None]) -> Scores:
-        """The similarity of each passage that the store has found to the question; float64 [n].
+        """Return the similarity of each passage that the store has found to the question; float64 [n].
 
-        scores: what the store says of each; None where it says nothing.
+        scores: those of the store; None where it gives none.
         """
         given = np.array([np.nan if score is None else score for score in scores], np.float64)
         if not passages or np.isnan(given).any():
@@ -54,13 +87,32 @@ class StoreScores:
             rows = np.unique(np.linspace(0, len(passages) - 1, _SAMPLES).round().astype(int))
             sampled = self._computed(question, [passages[row] for row in rows])
             allowed = _TOLERANCE * max(1.0, float(np.abs(sampled).max()))
-            fitting = [r for r in _READINGS if np.abs(_read(given[rows], r) - sampled).max() <= allowed]
+            read = {kind: self._read(kind, question, given[rows]) for kind in self._readings}
+            fitting = [kind for kind, values in read.items() if np.abs(values - sampled).max() <= allowed]
             if not fitting:
                 return self._computed(question, passages)
-            if len(np.unique(given[rows])) < _TELLING_SAMPLES:
-                return _read(given, fitting[0])
+            if len(fitting) > 1 or len(np.unique(given[rows])) < _TELLING_SAMPLES:
+                return self._read(fitting[0], question, given)
             [self._reading] = fitting
-        return _read(given, self._reading)
+        return self._read(self._reading, question, given)
+
+    def relevances(self, question: str, passages: Sequence[Passage], scores: Sequence[float | None]) -> Scores:
+        """Return the relevance of each passage, from 0 to 1; float64 [n]. Arguments are those of similarities.
+
+        It is the cosine, or 0 where that is negative. For a pair that is compared by dot product it is the cosine of
+        its exact_dot vectors: the dot product divided by the largest possible one for this question.
+        """
+        similarities = self.similarities(question, passages, scores)
+        if not self.cosine:
+            similarities = similarities / (self._query_norm(question) * self._bound)
+        return np.clip(similarities, 0.0, 1.0)
+
+    def _read(self, kind: str, question: str, scores: Scores) -> Scores:
+        norm = 1.0 if self.cosine or kind in _READINGS[:2] else self._query_norm(question)
+        return _similarity(kind, scores, norm, self._bound)
+
+    def _query_norm(self, question: str) -> float:
+        return float(np.linalg.norm(self._embeddings.embed_query(question)))
 
     def _computed(self, question: str, passages: Sequence[Passage]) -> Scores:
         new = [passage for passage in dict.fromkeys(passages) if passage not in self._vectors]
@@ -83,6 +135,18 @@ class StoreScores:
         return vectors / np.where(norms > 0, norms, 1) if self.cosine else vectors
 
 
-def _read(scores: Scores, reading: tuple[float, float]) -> Scores:
-    constant, factor = reading
-    return constant + factor * scores
+def _similarity(kind: str, scores: Value, query_norm: float = 1.0, bound: float = 1.0) -> Value:
+    """Return the similarities that scores of this kind stand for; query_norm, bound: as in dot_from_cosine."""
+    if kind == "similarity":
+        return scores
+    if kind == "distance":
+        return 1 - scores
+    if kind == "cosine":
+        return dot_from_cosine(scores, query_norm, bound)
+    if kind == "cosine distance":
+        return dot_from_cosine(1 - scores, query_norm, bound)
+    return dot_from_squared_l2(scores if kind == "squared_l2" else scores**2, query_norm, bound)
+
+
+def _relevance(kind: str, score: float) -> float:
+    return min(max(_similarity(kind, score), 0.0), 1.0)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 
 from dpr_tiny_retriever.adapters.langchain.announced_titles import announce
 from dpr_tiny_retriever.adapters.langchain.document_batches import (
@@ -19,8 +20,12 @@ from dpr_tiny_retriever.adapters.langchain.document_batches import (
     with_ids,
 )
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings, below_caches
-from dpr_tiny_retriever.adapters.langchain.forwarding_store import ForwardingVectorStore
-from dpr_tiny_retriever.adapters.langchain.titles import check_title_key, likely_title_key, warn_of_titles
+from dpr_tiny_retriever.adapters.langchain.forwarding_store import ForwardingVectorStore, ScoredDocuments
+from dpr_tiny_retriever.adapters.langchain.stamps import MismatchReport, OnMismatch, without_stamp
+from dpr_tiny_retriever.adapters.langchain.store_scores import StoreScores
+from dpr_tiny_retriever.adapters.langchain.store_similarity import store_problem
+from dpr_tiny_retriever.adapters.langchain.titles import check_title_key, embedded_passage, title_of, warn_of_titles
+from dpr_tiny_retriever.data.title_keys import likely_title_key
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,18 +49,32 @@ class TitledVectorStore(ForwardingVectorStore):
         does not, adding documents with titles raises ValueError, and those just added are deleted again.
     title_key: the metadata key of titles; None: no titles.
     embeddings: the store's own, where it does not tell them.
+    stamp_documents: whether the store's metadata["dpr_tiny_model"] says which model made a vector. Documents that are
+        found come without it, and those of another model are an error.
+    on_mismatch: "error" or "warn": where documents of another model are found, or the store ranks otherwise than the
+        pair does, such as InMemoryVectorStore, by cosine, for a pair that is compared by dot product.
     """
 
     def __init__(
-        self, vectorstore: VectorStore, *, title_key: str | None = "title", embeddings: Embeddings | None = None
+        self,
+        vectorstore: VectorStore,
+        *,
+        title_key: str | None = "title",
+        embeddings: Embeddings | None = None,
+        stamp_documents: bool = True,
+        on_mismatch: OnMismatch = "error",
     ) -> None:
         check_title_key(title_key)
         self.vectorstore = vectorstore
         self.title_key = title_key
+        self.stamp_documents = stamp_documents
         self._embeddings = embeddings or vectorstore.embeddings
         #: The embeddings themselves, where a cache stands before them.
         self.tiny_dpr_embeddings = _tiny_dpr_embeddings(self._embeddings, type(vectorstore).__name__)
         self._has_warned = False
+        self._mismatches = MismatchReport(on_mismatch)
+        self._mismatches.report(store_problem(self.tiny_dpr_embeddings.encoder, vectorstore))
+        self._scores = StoreScores(self.tiny_dpr_embeddings)
 
     def __repr__(self) -> str:
         store = type(self.vectorstore).__name__
@@ -66,6 +85,19 @@ class TitledVectorStore(ForwardingVectorStore):
         """What the store embeds by."""
         return self._embeddings
 
+    @property
+    def on_mismatch(self) -> OnMismatch:
+        """What happens where the store does not suit the model."""
+        return self._mismatches.on_mismatch
+
+    def returned(self, document: Document) -> Document:
+        """The document as it was given, without the stamp."""
+        return without_stamp(document)
+
+    def check_found(self, documents: Sequence[Document]) -> None:
+        """Check the stamps of documents that a search has found; raises ModelMismatchError, or warns."""
+        self._mismatches.check_stamps(documents, self.tiny_dpr_embeddings.encoder.stamp)
+
     @classmethod
     def from_documents(
         cls,
@@ -74,18 +106,22 @@ class TitledVectorStore(ForwardingVectorStore):
         *,
         vectorstore_class: type[VectorStore] = InMemoryVectorStore,
         title_key: str | None = "title",
+        stamp_documents: bool = True,
+        on_mismatch: OnMismatch = "error",
         **kwargs: Any,
     ) -> Self:
         """Make a store of documents. embedding: None makes TinyDPREmbeddings of the bundled pair.
 
+        title_key, stamp_documents, on_mismatch: as in the constructor.
         kwargs: for from_documents of vectorstore_class, such as ids, path and collection_name.
         """
         embedding = embedding or TinyDPREmbeddings()
-        _tiny_dpr_embeddings(embedding, vectorstore_class.__name__)
-        first, *others = in_batches(documents, title_key, with_ids(documents, kwargs))
+        stamp = _checked_stamp(embedding, vectorstore_class, stamp_documents, on_mismatch)
+        first, *others = in_batches(documents, title_key, with_ids(documents, kwargs), stamp)
         with announce(first.titles):
             store = vectorstore_class.from_documents(first.documents, embedding, **first.options)
-        titled = cls(store, title_key=title_key, embeddings=embedding)
+        settings: dict[str, Any] = {"stamp_documents": stamp_documents, "on_mismatch": on_mismatch}
+        titled = cls(store, title_key=title_key, embeddings=embedding, **settings)
         titled._warn_where_titles_are_unused(documents)
         for batch in others:
             titled._add(batch)
@@ -99,15 +135,18 @@ class TitledVectorStore(ForwardingVectorStore):
         *,
         vectorstore_class: type[VectorStore] = InMemoryVectorStore,
         title_key: str | None = "title",
+        stamp_documents: bool = True,
+        on_mismatch: OnMismatch = "error",
         **kwargs: Any,
     ) -> Self:
         """As from_documents, by the store's own afrom_documents."""
         embedding = embedding or TinyDPREmbeddings()
-        _tiny_dpr_embeddings(embedding, vectorstore_class.__name__)
-        first, *others = in_batches(documents, title_key, with_ids(documents, kwargs))
+        stamp = _checked_stamp(embedding, vectorstore_class, stamp_documents, on_mismatch)
+        first, *others = in_batches(documents, title_key, with_ids(documents, kwargs), stamp)
         with announce(first.titles):
             store = await vectorstore_class.afrom_documents(first.documents, embedding, **first.options)
-        titled = cls(store, title_key=title_key, embeddings=embedding)
+        settings: dict[str, Any] = {"stamp_documents": stamp_documents, "on_mismatch": on_mismatch}
+        titled = cls(store, title_key=title_key, embeddings=embedding, **settings)
         titled._warn_where_titles_are_unused(documents)
         for batch in others:
             await titled._aadd(batch)
@@ -142,14 +181,14 @@ class TitledVectorStore(ForwardingVectorStore):
         Raises TypeError for a title that is not a str, before anything is added.
         """
         documents = list(documents)
-        batches = in_batches(documents, self.title_key, kwargs)
+        batches = in_batches(documents, self.title_key, kwargs, self._stamp())
         self._warn_where_titles_are_unused(documents)
         return in_given_order(batches, [self._add(batch) for batch in batches])
 
     async def aadd_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
         """As add_documents, by the store's own aadd_documents."""
         documents = list(documents)
-        batches = in_batches(documents, self.title_key, kwargs)
+        batches = in_batches(documents, self.title_key, kwargs, self._stamp())
         self._warn_where_titles_are_unused(documents)
         return in_given_order(batches, [await self._aadd(batch) for batch in batches])
 
@@ -164,6 +203,36 @@ class TitledVectorStore(ForwardingVectorStore):
     ) -> list[str]:
         """As add_texts."""
         return await self.aadd_documents(as_documents(texts, metadatas), **kwargs)
+
+    def as_retriever(self, **kwargs: Any) -> VectorStoreRetriever:
+        """Make a retriever, as every vector store does; the bundled pair brings the score_threshold if none is given.
+
+        With search_type="similarity_score_threshold" only documents whose relevance reaches it are returned.
+        """
+        options = kwargs.get("search_kwargs") or {}
+        threshold = self.tiny_dpr_embeddings.score_threshold
+        if kwargs.get("search_type") == "similarity_score_threshold" and threshold is not None:
+            kwargs["search_kwargs"] = {"score_threshold": threshold, **options}
+        return super().as_retriever(**kwargs)
+
+    def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> ScoredDocuments:
+        return self._with_relevances(query, self.similarity_search_with_score(query, k, **kwargs))
+
+    async def _asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> ScoredDocuments:
+        found = await self.asimilarity_search_with_score(query, k, **kwargs)
+        return await run_in_executor(None, self._with_relevances, query, found)
+
+    def _with_relevances(self, question: str, found: ScoredDocuments) -> ScoredDocuments:
+        separator = self.tiny_dpr_embeddings.title_separator
+        passages = [
+            embedded_passage(title_of(document, position, self.title_key), document.page_content, separator)
+            for position, (document, _) in enumerate(found)
+        ]
+        relevances = self._scores.relevances(question, passages, [score for _, score in found]).tolist()
+        return [(document, relevance) for (document, _), relevance in zip(found, relevances, strict=True)]
+
+    def _stamp(self) -> str | None:
+        return str(self.tiny_dpr_embeddings.encoder.stamp) if self.stamp_documents else None
 
     def _add(self, batch: DocumentBatch) -> list[str]:
         added: list[str] = []
@@ -192,13 +261,27 @@ class TitledVectorStore(ForwardingVectorStore):
     def _warn_where_titles_are_unused(self, documents: Sequence[Document]) -> None:
         if self._has_warned or self.title_key is None:
             return
-        key = likely_title_key((document.metadata for document in documents), unless=self.title_key)
+        key = likely_title_key((document.metadata for document in documents), title_key=self.title_key)
         if key is not None:
             self._has_warned = True
             warn_of_titles(
                 f"documents have no metadata[{self.title_key!r}], but what seems a title in metadata[{key!r}]",
                 f"TitledVectorStore(..., title_key={key!r}), or title_key=None if they have no titles",
             )
+
+
+def _checked_stamp(
+    embeddings: Embeddings, store: type[VectorStore], stamp_documents: bool, on_mismatch: OnMismatch
+) -> str | None:
+    """Return the stamp for documents of a store that is to be made, before anything is embedded; None for no stamp.
+
+    Raises TypeError for other embeddings than TinyDPREmbeddings, ModelMismatchError where it is known already that the
+    store ranks otherwise than the pair does.
+    """
+    encoder = _tiny_dpr_embeddings(embeddings, store.__name__).encoder
+    if on_mismatch == "error":
+        MismatchReport(on_mismatch).report(store_problem(encoder, store))
+    return str(encoder.stamp) if stamp_documents else None
 
 
 def _tiny_dpr_embeddings(embeddings: Embeddings | None, store: str) -> TinyDPREmbeddings:

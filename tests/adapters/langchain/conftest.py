@@ -20,8 +20,8 @@ def separator() -> str:
 
 @pytest.fixture(scope="session")
 def embeddings(pair_directory: Path) -> TinyDPREmbeddings:
-    """A pair of different encoders with random weights."""
-    return TinyDPREmbeddings(pair_directory, title_separator=SEPARATOR)
+    """A pair of different encoders with random weights, whose vectors every store ranks alike."""
+    return TinyDPREmbeddings(pair_directory, title_separator=SEPARATOR, normalize=True)
 
 
 @pytest.fixture(scope="session")

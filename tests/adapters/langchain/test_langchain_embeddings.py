@@ -23,7 +23,7 @@ TEXTS = ["Tides | The sea rises and falls.", "Concrete is hard.", "", "Bees | ho
 
 @pytest.fixture(scope="module")
 def core(pair_directory: Path) -> DualEncoder:
-    return DualEncoder.from_pretrained(pair_directory)
+    return DualEncoder.from_pretrained(pair_directory, normalize=True)
 
 
 def test_documents_are_embedded_by_the_passage_encoder_as_title_and_text(
@@ -49,7 +49,7 @@ def test_questions_are_embedded_by_the_query_encoder_and_never_split(
 
 
 def test_without_a_separator_a_text_is_never_split(pair_directory: Path, core: DualEncoder) -> None:
-    plain = TinyDPREmbeddings(pair_directory)
+    plain = TinyDPREmbeddings(pair_directory, normalize=True)
     np.testing.assert_allclose(plain.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-6)
 
 
@@ -91,7 +91,7 @@ def test_settings_reach_the_encoder(pair_directory: Path) -> None:
 
 
 def test_backend_and_threads_reach_the_encoder(pair_directory: Path, core: DualEncoder) -> None:
-    embeddings = TinyDPREmbeddings(pair_directory, backend="numpy", threads=1)
+    embeddings = TinyDPREmbeddings(pair_directory, normalize=True, backend="numpy", threads=1)
     assert embeddings.encoder.backend == "numpy"
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_the_repr_names_model_width_and_backend(pair_directory: Path) -> None:
 
 
 def test_batch_size_changes_no_vector(pair_directory: Path, core: DualEncoder) -> None:
-    embeddings = TinyDPREmbeddings(pair_directory, batch_size=1)
+    embeddings = TinyDPREmbeddings(pair_directory, normalize=True, batch_size=1)
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), core.encode_passages(TEXTS), atol=1e-5)
 
 

@@ -21,7 +21,7 @@ pytestmark = [
 def test_a_document_is_embedded_again_when_its_title_changes_and_not_before(
     pair_directory: Path, documents: list[Document]
 ) -> None:
-    embeddings = TinyDPREmbeddings(pair_directory)
+    embeddings = TinyDPREmbeddings(pair_directory, normalize=True)
     store = TitledVectorStore(InMemoryVectorStore(embeddings))
     records = InMemoryRecordManager(namespace=f"passages/{embeddings.namespace}")
     records.create_schema()

@@ -58,11 +58,12 @@ def documents() -> list[Document]:
         (lambda cosine: cosine, True),
         (lambda cosine: 1 - cosine, True),
         (lambda cosine: 2 - 2 * cosine, True),
+        (lambda cosine: (2 - 2 * cosine) ** 0.5, True),
         (lambda cosine: (1 + cosine) ** 3, False),
         (lambda cosine: -cosine, False),
         (None, False),
     ],
-    ids=["cosine", "cosine distance", "squared L2 distance", "something else", "negative", "none"],
+    ids=["cosine", "cosine distance", "squared L2 distance", "L2 distance", "something else", "negative", "none"],
 )
 def test_scores_of_every_kind_give_the_cosines(
     score: Callable[[float], float] | None, is_read: bool, documents: list[Document], pair_directory: Path
@@ -81,8 +82,9 @@ def test_scores_of_every_kind_give_the_cosines(
 
 
 def test_dot_products_of_any_length_are_blended_where_the_model_wants_them(
-    documents: list[Document], embeddings: TinyDPREmbeddings
+    documents: list[Document], pair_directory: Path
 ) -> None:
+    embeddings = TinyDPREmbeddings(pair_directory, exact_dot=True)
     retriever = TinyDPRBlendRetriever.from_documents(documents, embeddings, k=9)
     hits = retriever.search("Which bird is number 9?")
     query = embeddings.encoder.encode_queries(["Which bird is number 9?"])[0]

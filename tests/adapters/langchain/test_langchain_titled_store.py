@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.also_lowest, pytest.mark.langchain]
 
 @pytest.fixture(scope="module")
 def plain(pair_directory: Any) -> TinyDPREmbeddings:
-    return TinyDPREmbeddings(pair_directory)
+    return TinyDPREmbeddings(pair_directory, normalize=True)
 
 
 def vectors_by_id(store: TitledVectorStore) -> dict[str, list[float]]:
@@ -226,7 +226,7 @@ def test_titles_that_are_used_or_declined_warn_of_nothing(plain: TinyDPREmbeddin
 
 
 def test_a_plain_store_that_leaves_titles_behind_warns_once(pair_directory: Any, documents: list[Document]) -> None:
-    embeddings = TinyDPREmbeddings(pair_directory)
+    embeddings = TinyDPREmbeddings(pair_directory, normalize=True)
     with pytest.warns(UserWarning, match=r"titles in metadata\['title'\].*TitledVectorStore\(vectorstore\)") as caught:
         store = InMemoryVectorStore.from_documents(documents, embeddings)
     assert [warning.filename for warning in caught] == [__file__]
@@ -234,8 +234,10 @@ def test_a_plain_store_that_leaves_titles_behind_warns_once(pair_directory: Any,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         untitled = [Document(page_content=document.page_content) for document in documents]
-        InMemoryVectorStore.from_documents(untitled, TinyDPREmbeddings(pair_directory))
-        InMemoryVectorStore.from_documents(documents, TinyDPREmbeddings(pair_directory, title_separator=" | "))
+        InMemoryVectorStore.from_documents(untitled, TinyDPREmbeddings(pair_directory, normalize=True))
+        InMemoryVectorStore.from_documents(
+            documents, TinyDPREmbeddings(pair_directory, title_separator=" | ", normalize=True)
+        )
 
 
 def test_a_copy_and_a_pickle_find_the_same(plain: TinyDPREmbeddings, documents: list[Document]) -> None:

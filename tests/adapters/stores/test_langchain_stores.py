@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import faiss
+import numpy as np
 import pytest
 from langchain_chroma import Chroma
 from langchain_core.documents import Document
@@ -22,7 +23,10 @@ from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, FieldCondition, Filter, MatchValue, VectorParams
 from ranked_passages import QUESTIONS, DocumentedStore, RankedPassages, documented_stores
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore
+from dpr_tiny_retriever import STAMP_KEY, ModelMismatchError
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore, relevance_score_fn
+from dpr_tiny_retriever.adapters.langchain.store_similarity import ranks_by
+from dpr_tiny_retriever.exact_dot import exact_dot_bound
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # that langchain-community gets no more features
@@ -189,6 +193,19 @@ def check_ranking(store: TitledVectorStore, how: Store, documented: DocumentedSt
             assert document.metadata.items() >= {"title": title, "colour": colour}.items()
         green = store.similarity_search(question, k=5, **how.green)
         ranked.check(question, [ranked.id_of(document.page_content) for document in green], 5, "green")
+        assert not any(STAMP_KEY in document.metadata for document in green)
+    relevances = [score for _, score in store.similarity_search_with_relevance_scores(QUESTIONS[-1], k=10)]
+    assert relevances == pytest.approx([min(max(s / largest(store), 0), 1) for s in similarities], abs=1e-3)
+
+
+def largest(store: TitledVectorStore) -> float:
+    """The largest dot product that the last question can have with any passage."""
+    encoder = store.tiny_dpr_embeddings.encoder
+    if encoder.normalize:
+        return 1.0
+    passages = encoder.passage_encoder
+    norm = float(np.linalg.norm(encoder.encode_queries([QUESTIONS[-1]])))
+    return norm * exact_dot_bound(passages.config, passages.weights)
 
 
 CASES = [
@@ -211,6 +228,8 @@ def test_titled_documents_are_stored_reopened_filtered_updated_and_deleted(
     ranked = RankedPassages(embed.encoder)
     inner = how.open(embed, place)
     TitledVectorStore(inner).add_documents(documents_of(ranked), ids=list(ranked.passages))
+    assert [kind for kind, _ in [ranks_by(inner) or ("unknown", "")]] == [DOCUMENTED[name].ranks_by.lower()]
+    assert inner.similarity_search("who", k=1)[0].metadata[STAMP_KEY] == str(embed.encoder.stamp)
     check_ranking(TitledVectorStore(inner), how, DOCUMENTED[name], ranked)
     close(inner, place)
 
@@ -225,3 +244,32 @@ def test_titled_documents_are_stored_reopened_filtered_updated_and_deleted(
     ranked.remove(gone)
     check_ranking(store, how, DOCUMENTED[name], ranked)
     close(inner, place)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, documented in DOCUMENTED.items() if documented.ranks_by != "dot" and name != "InMemory"]
+)
+def test_a_store_that_ranks_otherwise_than_the_pair_is_refused(
+    name: str, embeddings: dict[str, TinyDPREmbeddings], place: Place
+) -> None:
+    ranked = RankedPassages(embeddings["dot"].encoder)
+    inner = STORES[name].open(embeddings["dot"], place)
+    with pytest.raises(ModelMismatchError, match=r"ranks by .*, the model by dot product.*exact_dot=True"):
+        TitledVectorStore(inner).add_documents(documents_of(ranked), ids=list(ranked.passages))
+    close(inner, place)
+
+
+def test_bare_stores_take_the_relevance_function(embeddings: dict[str, TinyDPREmbeddings], tmp_path: Path) -> None:
+    embed = embeddings["bundled"]
+    texts = [passage.text for passage in RankedPassages(embed.encoder).passages.values()]
+    cosines = embed.encoder.encode_passages(texts) @ embed.encoder.encode_queries(QUESTIONS[:1])[0]
+    chroma = Chroma("passages", embed, persist_directory=str(tmp_path), relevance_score_fn=squared(embed))
+    chroma.add_texts(texts)
+    faiss_store = FAISS.from_texts(texts, embed, relevance_score_fn=squared(embed))
+    for store in (chroma, faiss_store):
+        found = store.similarity_search_with_relevance_scores(QUESTIONS[0], k=5, score_threshold=0.05)
+        assert [score for _, score in found] == pytest.approx(sorted(cosines.tolist(), reverse=True)[:5], abs=1e-4)
+
+
+def squared(embed: TinyDPREmbeddings) -> Callable[[float], float]:
+    return relevance_score_fn(embed, "squared_l2")

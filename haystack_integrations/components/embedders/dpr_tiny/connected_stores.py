@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dpr_tiny_retriever import Encoder
-from dpr_tiny_retriever.types import Similarity
+from dpr_tiny_retriever.retrieval.store_similarity import StoreSimilarity, ranking_problem, similarity_named
 
 # Attributes in which haystack-ai's document stores and retrievers keep their similarity function and vector dimension.
 _SIMILARITIES = (
@@ -21,7 +21,6 @@ _REMEDIES = {
     "dot": "normalize_embeddings=True or exact_dot=True in both embedders, and the documents embedded again",
     "cosine": "normalize_embeddings=True in both embedders, and the documents embedded again",
 }
-_NAMES = {"dot": "dot product", "cosine": "cosine", "l2": "L2 distance"}
 
 
 def setting(part: Any, name: str) -> Any:
@@ -44,18 +43,20 @@ def components_behind(component: Any, *, everywhere: bool = False) -> Iterator[A
                     waiting.append(name)
 
 
-def ranks_by(store: Any, retriever: Any = None) -> tuple[str, str] | None:
+def ranks_by(store: Any, retriever: Any = None) -> tuple[StoreSimilarity, str] | None:
     """Return a store's similarity, "dot", "cosine" or "l2", and the setting it was read from; None if unknown."""
     for part in (retriever, store):
         for name in _SIMILARITIES:
             value = setting(part, name)
-            if isinstance(value, str) and (kind := _kind(value)) is not None:
+            if isinstance(value, str) and (kind := similarity_named(value)) is not None:
                 return kind, f"{type(part).__name__}({name}={value!r})"
     metric = getattr(getattr(store, "index", None), "metric_type", None)  # FAISS: 0 is the dot product, 1 is L2
     if metric in (0, 1):
         description = str(setting(store, "index_string"))
-        kind = "cosine" if description.startswith("L2norm") else ("dot", "l2")[metric]
-        return kind, f"{type(store).__name__}(index_string={description!r})"
+        by_metric: StoreSimilarity = "l2" if metric else "dot"
+        return "cosine" if description.startswith(
+            "L2norm"
+        ) else by_metric, f"{type(store).__name__}(index_string={description!r})"
     return None
 
 
@@ -68,14 +69,8 @@ def problem_of(encoder: Encoder, store: Any, retriever: Any = None) -> str | Non
                 f"{type(store).__name__} has {name}={width}, the model's vectors have {encoder.embedding_dim} floats; "
                 f"expected a store made with {name}={encoder.embedding_dim}"
             )
-    needed: Similarity = encoder.similarity
-    found = ranks_by(store, retriever)
-    if encoder.ranks_alike or found is None or found[0] == needed:
-        return None
-    return (
-        f"{found[1]} ranks by {_NAMES[found[0]]}, the model by {_NAMES[needed]}, which is another order, since "
-        f"its vectors are not of unit length; expected a store that ranks by {_NAMES[needed]}, or {_REMEDIES[needed]}"
-    )
+    found = None if encoder.ranks_alike else ranks_by(store, retriever)
+    return None if found is None else ranking_problem(*found, encoder.similarity, _REMEDIES[encoder.similarity])
 
 
 def squeezed_scores(encoder: Encoder, store: Any, retriever: Any) -> str | None:
@@ -99,11 +94,3 @@ def probe_of(retriever: Any, embedding: list[float]) -> dict[str, Any] | None:
     if needed != ["query_embedding"]:
         return None
     return {"query_embedding": embedding, **({"top_k": 1} if "top_k" in parameters else {})}
-
-
-def _kind(value: str) -> str | None:
-    value = value.lower()
-    for kind, marks in (("cosine", ("cos",)), ("dot", ("dot", "inner", "ip")), ("l2", ("l2", "euclid"))):
-        if any(value.startswith(mark) or mark in value.split("_") for mark in marks):
-            return kind
-    return None

@@ -1,38 +1,17 @@
 """A warning for documents whose titles are in another meta field than the embedder reads."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 from haystack import Document, logging
 
+from dpr_tiny_retriever.data.title_keys import likely_title_key
+
 logger = logging.getLogger(__name__)
-
-# Names of title fields in loaders, converters and splitters, best first; lower case, without "_", "-" and blanks.
-_TITLE_KEYS = "title doctitle documenttitle pagetitle headline heading header header1 subject name".split()
-
-
-def has_titles(documents: Sequence[Document], title_meta_field: str) -> bool:
-    """Whether any document has a non-blank title in that meta field."""
-    return any(_is_title(document.meta.get(title_meta_field)) for document in documents)
-
-
-def unused_title_field(documents: Sequence[Document], used: Collection[str]) -> str | None:
-    """Return the unused meta field that seems to hold the titles of most documents, if any."""
-    counts = Counter(
-        name
-        for document in documents
-        for name, value in document.meta.items()
-        if _plain(name) in _TITLE_KEYS and name not in used and _is_title(value)
-    )
-    likely = [name for name, count in counts.items() if 2 * count > len(documents)]
-    return min(likely, key=lambda name: _TITLE_KEYS.index(_plain(name)), default=None)
 
 
 def warn_of_unused_titles(documents: Sequence[Document], title_meta_field: str | None, used: Collection[str]) -> bool:
     """Warn if no document has a title and another meta field seems to hold titles; return whether it warned."""
-    if title_meta_field is not None and has_titles(documents, title_meta_field):
-        return False
-    found = unused_title_field(documents, used)
+    found = likely_title_key((document.meta for document in documents), title_key=title_meta_field, used=used)
     if found is None:
         return False
     logger.warning(
@@ -43,11 +22,3 @@ def warn_of_unused_titles(documents: Sequence[Document], title_meta_field: str |
         found=repr(found),
     )
     return True
-
-
-def _plain(name: object) -> str:
-    return str(name).lower().translate({ord(mark): None for mark in "_- "})
-
-
-def _is_title(value: object) -> bool:
-    return isinstance(value, str) and not value.isspace() and value != ""

@@ -1,0 +1,56 @@
+"""Which similarity a LangChain vector store ranks by, and whether that is the model's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_core.vectorstores import InMemoryVectorStore
+
+from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.retrieval.store_similarity import StoreSimilarity, ranking_problem, similarity_named
+
+_REMEDIES = {
+    "dot": "TinyDPREmbeddings with exact_dot=True or normalize=True, and the documents added again",
+    "cosine": "TinyDPREmbeddings with normalize=True, and the documents added again",
+}
+
+
+def ranks_by(store: Any) -> tuple[StoreSimilarity, str] | None:
+    """Return the similarity of a store, or of a class of stores, and where it was read from; None if unknown."""
+    made = store if isinstance(store, type) else type(store)
+    if issubclass(made, InMemoryVectorStore):
+        return "cosine", made.__name__
+    for name, value in _settings(store):
+        text = str(getattr(value, "name", value))  # mostly a member of an enumeration
+        kind = similarity_named(text)
+        if kind is not None:
+            return kind, f"{made.__name__} with {name}={text!r}"
+    return None
+
+
+def store_problem(encoder: DualEncoder, store: Any) -> str | None:
+    """Return why a store ranks otherwise than a pair does; None if it does not, or is unknown."""
+    found = None if encoder.ranks_alike else ranks_by(store)
+    if found is None:
+        return None
+    return ranking_problem(*found, encoder.similarity, _REMEDIES[encoder.similarity])
+
+
+def _settings(store: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what may say how a store compares vectors, by the names of its own parameters."""
+    if getattr(store, "_normalize_L2", False):  # FAISS
+        yield "normalize_L2", "cosine"
+    yield "distance", getattr(store, "distance", None)  # Qdrant
+    inner = getattr(store, "_PGVectorStore__vs", store)
+    yield "distance_strategy", getattr(inner, "distance_strategy", None)  # PGVectorStore, FAISS
+    index_params = getattr(store, "index_params", None)  # Milvus
+    if isinstance(index_params, dict):
+        yield "metric_type", index_params.get("metric_type")
+    collection = getattr(store, "_chroma_collection", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Chroma's, of collections without an embedding function
+        configuration = getattr(collection, "configuration", None) or {}
+    for index in ("hnsw", "spann"):
+        yield "space", (configuration.get(index) or {}).get("space")
