@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from campaign import warm_python
+
 How = Literal["kill", "torn write", "full", "read-only", "count"]
 
 
@@ -30,8 +32,12 @@ def environment(folder: Path, how: How, at: int = 0, count: Path | None = None) 
     return {**os.environ, **wanted, "COLUMNS": "200", "HF_HUB_OFFLINE": "1", "DPR_TINY_TRACEBACK": ""}
 
 
-def run(arguments: list[str], folder: Path, how: How, at: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments to its end."""
+def run(
+    arguments: list[str], folder: Path, how: How, at: int = 0, *, is_warm: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments to its end: a new one, or a fork of one that has imported the package."""
+    if is_warm:
+        return warm_python.run(arguments, folder, environment(folder, how, at))
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

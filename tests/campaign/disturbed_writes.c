@@ -31,7 +31,8 @@ static const char *folder, *how;
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
 
-__attribute__((constructor)) static void begin(void) {
+/* Reads the variables: when the process begins, and when a fork of one that was not disturbed calls it. */
+EXPORT __attribute__((constructor)) void disturb(void) {
     folder = getenv("DISTURB_FOLDER");
     how = getenv("DISTURB_HOW");
     if (!how) how = "";

@@ -56,14 +56,14 @@ def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[
         else:
             how: disturbance.How = "torn write" if where == "inside a write" else "kill"
             at = rng.randint(1, writes if where == "inside a write" else events)
-            done = disturbance.run(command.arguments(folder), folder, how, at)
+            done = disturbance.run(command.arguments(folder), folder, how, at, is_warm=command.is_forkable)
             assert done.returncode in (-signal.SIGKILL, 0), done.stderr
             was_killed = done.returncode != 0
         command.check(folder)
         if not was_killed:  # a run that goes on has fewer writes
             break
         counts.update(["kills", where, command.name])
-    afterwards = disturbance.run(command.arguments(folder), folder, "count")
+    afterwards = disturbance.run(command.arguments(folder), folder, "count", is_warm=command.is_forkable)
     assert afterwards.returncode == 0, f"after a kill: {afterwards.stderr}"
     assert command.check(folder), f"{command.name}: the run after a kill leaves its work undone"
     left = [path for path in folder.rglob(".*.part") if path.parent.name != "cache"]

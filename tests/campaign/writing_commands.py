@@ -41,6 +41,8 @@ class WritingCommand:
     #: Seconds of processor time, about: the costly ones are tried less often.
     cost: float = 1.0
     needs: str = "numpy"
+    #: Whether a process that has imported its libraries can be forked to run it; TensorFlow does not allow that.
+    is_forkable: bool = True
 
     @property
     def is_available(self) -> bool:
@@ -215,6 +217,7 @@ TRAIN = WritingCommand(
     _check_train,
     cost=8,
     needs="tensorflow",
+    is_forkable=False,
 )
 
 COMMANDS = {one.name: one for one in (SAVE_COMMAND, SEARCH, EVALUATE, MINE, ENCODE, TRAIN)}
