@@ -158,6 +158,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     return record
 
 
+#: The least values of settings for which that is not 1. A text has at least [CLS], a token and [SEP].
+_LEAST = {"projection_dim": 0, "num_hidden_layers": 0, "max_position_embeddings": 3}
+
+
 def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, normalize: bool) -> BertConfig:
     """The fields of BertConfig in config.json; CheckpointError for a value that no BERT can have."""
     fields = [field.name for field in dataclasses.fields(BertConfig)]
@@ -168,7 +172,7 @@ def _bert_config(record: Mapping[str, Any], path: Path, *, pooling: Pooling, nor
             raise CheckpointError(f"{path}: {name} is {record[name]!r}; expected {expected}")
 
     for name in stated.keys() - {"hidden_act", "layer_norm_eps"}:
-        value, least = record[name], 0 if name in ("projection_dim", "num_hidden_layers") else 1
+        value, least = record[name], _LEAST.get(name, 1)
         expect(name, type(value) is int and value >= least, f"a whole number of at least {least}")
     eps: Any = record.get("layer_norm_eps")
     expect("layer_norm_eps", type(eps) in (int, float) and 0 <= eps < 1, "a number of at least 0 and below 1")

@@ -119,8 +119,8 @@ def _max_length(transformer: Path) -> int | None:
         length = read_json(transformer / name, dict, missing={}).get(key)
         if length is None:
             continue
-        if type(length) is not int or length < 1:
-            raise CheckpointError(f"{transformer / name}: {key} is {length!r}; expected a number of tokens")
+        if type(length) is not int or length < 3:  # [CLS], one word, [SEP]
+            raise CheckpointError(f"{transformer / name}: {key} is {length!r}; expected a number of tokens, at least 3")
         return length
     return None
 

@@ -46,6 +46,7 @@ def test_another_model_type_is_refused(tmp_path: Path, model_type: object) -> No
         ({"hidden_size": 16.0}, "hidden_size is 16.0; expected a whole number of at least 1"),
         ({"num_hidden_layers": -1}, "num_hidden_layers is -1; expected a whole number of at least 0"),
         ({"num_attention_heads": -2}, "num_attention_heads is -2; expected a whole number of at least 1"),
+        ({"max_position_embeddings": 2}, "max_position_embeddings is 2; expected a whole number of at least 3"),
         ({"vocab_size": None}, "vocab_size is None; expected a whole number of at least 1"),
         ({"layer_norm_eps": "1e-12"}, "layer_norm_eps is '1e-12'; expected a number"),
         ({"layer_norm_eps": -1}, "layer_norm_eps is -1; expected a number of at least 0"),

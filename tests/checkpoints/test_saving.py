@@ -130,6 +130,25 @@ def test_saving_over_a_pair_replaces_it_and_keeps_all_else(pair_directory: Path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pair"]
 
 
+@pytest.mark.posix
+def test_weights_that_cannot_be_written_to_the_end_are_an_oserror_and_the_former_model_stays(tmp_path: Path) -> None:
+    """A limit on the size of files ends a write as a full disk does, within the safetensors library."""
+    import resource
+
+    folder = write_model(tmp_path / "model", bert_record(width=16))
+    former = (folder / "model.safetensors").read_bytes()
+    encoder = Encoder.from_pretrained(folder, side="query")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(former) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"model\.safetensors cannot be written .*; expected a folder with room"):
+            encoder.save_pretrained(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (folder / "model.safetensors").read_bytes() == former
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_a_pair_can_be_saved_over_itself(tmp_path: Path) -> None:
     folder = write_pair(tmp_path / "pair", width=16)
     pair = DualEncoder.from_pretrained(folder)

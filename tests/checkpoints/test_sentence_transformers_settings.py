@@ -159,7 +159,7 @@ def test_the_transformer_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
     assert encoder.max_length == 40
 
 
-@pytest.mark.parametrize("length", [True, 0, -1, 3.5, "long"])
+@pytest.mark.parametrize("length", [True, 0, -1, 1, 2, 3.5, "long"])
 def test_a_length_that_is_no_number_of_tokens_is_refused(tmp_path: Path, length: object) -> None:
     write_modules(tmp_path, "Transformer", "Pooling")
     write_json(tmp_path / "sentence_bert_config.json", {"max_seq_length": length})
