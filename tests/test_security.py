@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
 POLICY = TESTS.parent / "SECURITY.md"
+#: Names each fault that was found, and the tests that show that it is mended.
+RELIABILITY = TESTS.parent / "docs" / "reliability.md"
 
 #: The beginning of each line of SECURITY.md -> the test module, and the test functions that prove it.
 SHOWN_BY = {
     "No code is run from it": (
+        ("test_security.py", "test_no_module_can_open_a_pickle"),
         ("checkpoints/test_refused_weights.py", "test_a_folder_with_only_a_pickle_says_how_to_convert_it"),
         ("checkpoints/test_converted_tokenizers.py", "test_code_that_a_folder_names_is_neither_run_nor_asked_for"),
     ),
@@ -105,7 +109,40 @@ def test_every_line_is_shown_by_tests() -> None:
     assert (unshown, unsaid) == ([], [])
 
 
-@pytest.mark.parametrize(("module", "name"), [one for shown in SHOWN_BY.values() for one in shown])
+def named_in(page: Path) -> list[tuple[str, str]]:
+    return re.findall(r"`([\w/]+\.py)::(test_\w+)`", page.read_text(encoding="utf-8"))
+
+
+def test_every_fault_that_was_found_names_a_test() -> None:
+    faults = [line for line in RELIABILITY.read_text(encoding="utf-8").splitlines() if line.startswith("| F")]
+    assert len(faults) > 30
+    assert [line for line in faults if "::test_" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), sorted({one for shown in SHOWN_BY.values() for one in shown} | set(named_in(RELIABILITY)))
+)
 def test_the_tests_that_show_it_exist(module: str, name: str) -> None:
     tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+UNPICKLING = {"dill", "joblib", "marshal", "pickle", "shelve"}
+
+
+def test_no_module_can_open_a_pickle() -> None:
+    """None imports what unpickles, and numpy, which unpickles arrays of objects where it is let, is told not to."""
+    for path in (TESTS.parent / "dpr_tiny_retriever").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                found = {module.partition(".")[0] for module in modules} & {
+                    "dill",
+                    "joblib",
+                    "marshal",
+                    "pickle",
+                    "shelve",
+                }
+                assert not found, path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "np.load":
+                assert "allow_pickle=False" in ast.unparse(node), path
