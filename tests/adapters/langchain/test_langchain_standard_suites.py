@@ -1,4 +1,4 @@
-"""The standard suites that every LangChain integration of embeddings or of a retriever has to pass."""
+"""The standard suites that every LangChain integration of embeddings, a retriever or a vector store has to pass."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
-from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
+from langchain_tests.integration_tests import (
+    EmbeddingsIntegrationTests,
+    RetrieversIntegrationTests,
+    VectorStoreIntegrationTests,
+)
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
-from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever, TinyDPREmbeddings, TitledVectorStore
 
 pytestmark = pytest.mark.langchain_modern
 
@@ -78,3 +82,25 @@ class TestTinyDPRBlendRetrieverIntegration(RetrieversIntegrationTests):
     @property
     def retriever_query_example(self) -> str:
         return "the sea"
+
+
+@pytest.mark.anyio
+class TestTitledVectorStoreIntegration(VectorStoreIntegrationTests):
+    """Over a store in memory."""
+
+    one_model: TinyDPREmbeddings
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _use_embeddings(cls, pair_directory: Path) -> None:
+        """One model for both sides: the suite expects a text to be the nearest one to itself."""
+        model = pair_directory / "query_encoder"
+        cls.one_model = TinyDPREmbeddings(query_model=model, passage_model=model, normalize=True)
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "asyncio"
+
+    @pytest.fixture
+    def vectorstore(self) -> TitledVectorStore:  # type: ignore[override]
+        return TitledVectorStore(InMemoryVectorStore(self.one_model))
