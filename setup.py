@@ -21,7 +21,7 @@ from setuptools.command.build_ext import build_ext
 
 SOURCE = "csrc/bert.c"
 HEADERS = ["csrc/attention.h", "csrc/bert.h", "csrc/gemm.h", "csrc/simd.h"]
-FLAGS = "-shared -O3 -fno-math-errno -ffp-contract=fast -fvisibility=hidden -Wall -Wextra -Wconversion -Wshadow"
+FLAGS = "-O3 -fno-math-errno -ffp-contract=fast -fvisibility=hidden -Wall -Wextra -Wconversion -Wshadow"
 #: What each build adds: the instructions that dpr_cpu_lanes in bert.c asks the processor for.
 BUILDS = {
     "base": "",
@@ -60,7 +60,7 @@ class PlatformWheel(bdist_wheel):
 
 
 def compile_build(build: str, folder: Path) -> str | None:
-    """Compile a build into the folder. Returns None, or why that failed."""
+    """Compile a build into the folder. Return None, or why that failed."""
     compiler = find_compiler()
     if compiler is None:
         return "it was built without a C compiler (none in CC, and no cc, gcc or clang)"
@@ -71,36 +71,43 @@ def compile_build(build: str, folder: Path) -> str | None:
             return f"it is for x86-64, the C compiler for {target or 'an unknown processor'}"
         linked.mkdir()
         library = linked / f"libbert_{build}{library_suffix(target)}"
-        command = compile_command(compiler, target, build, SOURCE, library)
-        print(shlex.join(command), flush=True)
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-        if done.returncode == 0:
-            library.replace(folder / library.name)
+        for command in compile_commands(compiler, target, build, SOURCE, library):
+            print(shlex.join(command), flush=True)
+            done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+            print(done.stderr, end="", flush=True)
+            if done.returncode:
+                return f"{shlex.join(compiler)} failed: {done.stderr.strip()[:500]}"
+        library.replace(folder / library.name)
     except OSError as error:
         return f"the C compiler cannot be run: {error}"
     finally:
         shutil.rmtree(linked, ignore_errors=True)
-    print(done.stderr, end="", flush=True)
-    if done.returncode == 0:
-        return None
-    return f"{shlex.join(compiler)} failed: {done.stderr.strip()[:500]}"
+    return None
 
 
 def find_compiler() -> list[str] | None:
-    """The command of the C compiler."""
+    """Return the command of the C compiler, or None if there is none."""
     if os.environ.get("CC"):
         return shlex.split(os.environ["CC"])
     found = next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     return [found] if found else None
 
 
-def compile_command(compiler: list[str], target: str, build: str, source: str, library: Path) -> list[str]:
-    """The command that compiles a C file into a library for the target, in the words of -dumpmachine."""
+def compile_commands(compiler: list[str], target: str, build: str, source: str, library: Path) -> list[list[str]]:
+    """Return the commands that compile a C file and link the library, for a target as -dumpmachine names it.
+
+    The linker is not told the build's instructions: Zig would compile the C runtime of Windows anew for each build.
+    """
     position_independent = [] if library_suffix(target) == ".dll" else ["-fPIC"]
-    flags = shlex.split(f"{FLAGS} {BUILDS[build]} {os.environ.get('CFLAGS', '')}")
+    further = shlex.split(os.environ.get("CFLAGS", ""))
+    compiled = library.with_suffix(".o")
+    flags = [*shlex.split(f"{FLAGS} {BUILDS[build]}"), *position_independent, *further]
     # By default, a library for macOS holds the path that it was written to.
     named = ["-install_name", f"@rpath/{library.name}"] if library_suffix(target) == ".dylib" else []
-    return [*compiler, *flags, *position_independent, *named, source, "-o", str(library), "-lm"]
+    return [
+        [*compiler, *flags, "-c", source, "-o", str(compiled)],
+        [*compiler, "-shared", "-O3", *further, *named, str(compiled), "-o", str(library), "-lm"],
+    ]
 
 
 def library_suffix(target: str) -> str:

@@ -21,12 +21,13 @@ def setup_script() -> ModuleType:
     return module
 
 
-def compile_library(source: Path, library: Path, build: str, *flags: str, compiler: str | None = None) -> None:
+def compile_library(source: Path, library: Path, build: str, *, compiler: str | None = None) -> None:
     """Compile a C file into a library; warnings are errors."""
     script = setup_script()
     command = [compiler] if compiler else script.find_compiler()
     assert command is not None, "these tests need a C compiler"
     target = subprocess.run([*command, "-dumpmachine"], capture_output=True, text=True, check=True).stdout.strip()
-    line = script.compile_command(command, target, build, str(source), library)
-    done = subprocess.run([*line, "-Werror", f"-I{CSRC}", *flags], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    compile_line, link_line = script.compile_commands(command, target, build, str(source), library)
+    for line in ([*compile_line, "-Werror", f"-I{CSRC}"], link_line):
+        done = subprocess.run(line, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
