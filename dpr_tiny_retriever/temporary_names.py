@@ -61,7 +61,7 @@ def _made(path: Path, *, is_folder: bool) -> Iterator[Path]:
 
 
 def _make(path: Path, *, is_folder: bool) -> tuple[Path, Callable[[], None] | None]:
-    """A new name beside the path, and what releases its lock, if there are locks here."""
+    """Make a file or folder beside the path. Return it, and the function that releases its lock, if it is locked."""
     while True:
         made = path.with_name(f".{path.name}.{_machine()}{secrets.token_hex(4)}.part")
         release = _locked_beside(made) if fcntl is None else None
@@ -78,7 +78,7 @@ def _make(path: Path, *, is_folder: bool) -> tuple[Path, Callable[[], None] | No
 
 
 def _locked(path: Path) -> Callable[[], None] | None:
-    """Lock the file or folder. Returns what releases it; None where another holds it, or there are no locks."""
+    """Lock the file or folder. Return the function that releases it, or None where it cannot be locked now."""
     if fcntl is None:
         return _locked_beside(path)
     try:
@@ -94,7 +94,7 @@ def _locked(path: Path) -> Callable[[], None] | None:
 
 
 def _locked_beside(path: Path) -> Callable[[], None] | None:
-    """_locked() by a file beside the path, which need not exist."""
+    """Do the same by a lock file beside the path; the path need not exist."""
     from filelock import FileLock, Timeout  # imports asyncio, which few need
 
     lock = FileLock(f"{path}.lock", timeout=0, thread_local=False)

@@ -1,9 +1,10 @@
-"""Builds the source archive and a wheel for each platform, of the last commit, into dist/.
+"""Build the source archive and a wheel for each platform, of the last commit, into dist/.
 
     python platforms/build_wheels.py [--output dist] [--twice] [TAG ...]
 
-Zig's C compiler, the package ziglang, compiles for all platforms on one machine. The files depend on the commit alone
-and on the versions of Python, setuptools and ziglang: --twice builds all again elsewhere and compares the bytes.
+Zig's C compiler, from the PyPI package ziglang, compiles for all platforms on one machine. The bytes depend on the
+commit and on the versions of Python, setuptools and ziglang alone: --twice builds all again elsewhere and compares the
+bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def build(targets: list[Target], output: Path) -> None:
-    """Write the source archive of the last commit, and from it the wheels, into a folder."""
+    """Write the source archive of the last commit, and wheels that are built from it, into a folder."""
     epoch = git("log", "-1", "--format=%ct").decode().strip()
     os.environ["SOURCE_DATE_EPOCH"] = epoch
     os.umask(0o022)  # permissions are part of an archive
@@ -69,7 +70,7 @@ def build(targets: list[Target], output: Path) -> None:
 
 
 def run_build(source: Path, output: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
-    """Run `python -m build` with the setuptools that is installed; what it says is shown if it fails."""
+    """Run `python -m build` with the installed setuptools. Exit with its output if it fails."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(output), *arguments, str(source)]
     done = subprocess.run(
         command,
@@ -84,7 +85,7 @@ def run_build(source: Path, output: Path, *arguments: str, environment: dict[str
 
 
 def normalized(archive: bytes, epoch: int) -> bytes:
-    """A .tar.gz of the same files, in the order of their names, without times and owners."""
+    """Return a .tar.gz of the same files in the order of their names, with the commit's time and no owners."""
     tar = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(archive)) as found,
@@ -99,12 +100,13 @@ def normalized(archive: bytes, epoch: int) -> bytes:
 
 
 def unpack(tar: bytes, folder: Path) -> None:
+    """Extract a tar archive into a folder."""
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         archive.extractall(folder, filter="tar")
 
 
 def compare(one: Path, other: Path) -> None:
-    """End with an error where the two folders' files are not of the same bytes."""
+    """Exit with an error if a file has other bytes in the other folder."""
     names = sorted(path.name for path in one.iterdir())
     for name in names:
         digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for folder in (one, other)]
@@ -114,6 +116,7 @@ def compare(one: Path, other: Path) -> None:
 
 
 def git(*arguments: str) -> bytes:
+    """Return the output of a git command in this repository."""
     try:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, stdout=subprocess.PIPE).stdout
     except (OSError, subprocess.CalledProcessError) as error:

@@ -1,6 +1,7 @@
-"""Checks that wheels are what their tags say: `python platforms/check_wheels.py dist [TAG ...]`.
+"""Check that wheels are what their tags say: `python platforms/check_wheels.py dist [TAG ...]`.
 
-Read from the compiled libraries themselves: the processor, the oldest system, what they need of it, what they export.
+The processor, the oldest system, the required system libraries and the exported names are read from the compiled
+libraries.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from targets import Target, chosen
 #: MB
 LARGEST_WHEEL = 20
 NATIVE = "dpr_tiny_retriever/_native"
-#: What linkers for macOS add to every library.
+#: Exports that linkers for macOS add to every library.
 MACOS_EXPORTS = {"__dso_handle", "_mh_dylib_header"}
 EXPORTS = {"dpr_build", "dpr_cpu_lanes", "dpr_encode", "dpr_lanes"}
-#: The newest symbols of glibc that manylinux2014 has.
+#: The glibc of manylinux2014.
 NEWEST_GLIBC = (2, 17)
-#: What a library may need of each system.
+#: The system libraries that a library may require; of Windows, the beginnings of their names.
 NEEDED = {
     "manylinux": ("libc.so.6", "libm.so.6"),
     "musllinux": ("libc.so",),
     "macosx": ("/usr/lib/libSystem.B.dylib",),
-    # of Windows 10, and of its runtime for C
+    # present since Windows 10; api-ms-win-crt-* is its C runtime
     "win": ("KERNEL32.dll", "api-ms-win-crt-", "ntdll.dll"),
 }
 
 
 def check(folder: Path, targets: list[Target]) -> None:
-    """Print a line for each wheel in the folder; end with an error at the first fault."""
+    """Print a line for each wheel in the folder. Exit with an error at the first faulty wheel."""
     lief.logging.disable()
     contents = set()
     for target in targets:
@@ -53,7 +54,7 @@ def check(folder: Path, targets: list[Target]) -> None:
 
 
 def faults_of(wheel: zipfile.ZipFile, target: Target) -> Iterator[str]:
-    """What is wrong with a wheel."""
+    """Yield the faults of a wheel."""
     expected = {"build.json", *(f"libbert_{build}{target.suffix}" for build in target.builds)}
     found = {PurePosixPath(name).name for name in wheel.namelist() if name.startswith(f"{NATIVE}/")}
     if found != expected:
@@ -66,7 +67,7 @@ def faults_of(wheel: zipfile.ZipFile, target: Target) -> Iterator[str]:
 
 
 def library_faults(library: lief.Binary, target: Target) -> Iterator[str]:
-    """What is wrong with a library."""
+    """Yield the faults of a library."""
     system = target.tag.partition("_")[0].rstrip("0123456789")
     facts = {"win": windows_facts, "macosx": macos_facts}.get(system, linux_facts)
     processor, exports, needed, faults = facts(library)
@@ -84,7 +85,7 @@ Facts = tuple[str, set[str], list[str], list[str]]
 
 
 def linux_facts(library: lief.ELF.Binary) -> Facts:
-    """The facts of a library for Linux; a fault is a symbol of a newer glibc."""
+    """Return the facts of a library for Linux. Symbols of a newer glibc are a fault."""
     machines = {lief.ELF.ARCH.X86_64: "x86-64", lief.ELF.ARCH.AARCH64: "ARM64"}
     exports = {symbol.name for symbol in library.exported_symbols}
     required = [entry for needed in library.symbols_version_requirement for entry in needed.get_auxiliary_symbols()]
@@ -95,12 +96,12 @@ def linux_facts(library: lief.ELF.Binary) -> Facts:
 
 
 def glibc_version(name: str) -> tuple[int, ...]:
-    """(2, 2, 5) of GLIBC_2.2.5."""
+    """Return (2, 2, 5) for GLIBC_2.2.5."""
     return tuple(int(part) for part in name.removeprefix("GLIBC_").split("."))
 
 
 def macos_facts(library: lief.MachO.Binary) -> Facts:
-    """The facts of a library for macOS; faults are another oldest macOS, or no signature where one is needed."""
+    """Return the facts of a library for macOS. Another oldest macOS, and on ARM64 no signature, are faults."""
     machines = {lief.MachO.Header.CPU_TYPE.X86_64: "x86-64", lief.MachO.Header.CPU_TYPE.ARM64: "ARM64"}
     processor = machines[library.header.cpu_type]
     exports = {str(symbol.name).removeprefix("_") for symbol in library.exported_symbols} - MACOS_EXPORTS
@@ -115,7 +116,7 @@ def macos_facts(library: lief.MachO.Binary) -> Facts:
 
 
 def windows_facts(library: lief.PE.Binary) -> Facts:
-    """The facts of a library for Windows."""
+    """Return the facts of a library for Windows."""
     machines = {lief.PE.Header.MACHINE_TYPES.AMD64: "x86-64", lief.PE.Header.MACHINE_TYPES.ARM64: "ARM64"}
     exports = {entry.name for entry in library.get_export().entries}
     return machines[library.header.machine], exports, list(library.libraries), []

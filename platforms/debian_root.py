@@ -1,4 +1,4 @@
-"""Debian's packages unpacked into a folder, of this processor or another, without installing anything."""
+"""Debian's packages, of this processor or another, unpacked into a folder; nothing is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def debian_root(cache: Path, architecture: str, packages: list[str]) -> Path:
-    """The packages, and what they depend on, for "amd64" or "arm64" in cache/root; downloaded unless they are there."""
+    """Return a folder with the packages and their dependencies for "amd64" or "arm64"; download them the first time."""
     root = cache.resolve() / "root"
     if root.exists():
         return root

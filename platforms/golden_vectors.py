@@ -1,7 +1,7 @@
-"""Writes the file that golden_vectors.c compares with: `python platforms/golden_vectors.py FILE`.
+"""Write the file of expected vectors for golden_vectors.c: `python platforms/golden_vectors.py FILE`.
 
-It holds models as the native library reads them, packed for each width of its vectors that this processor has, and the
-vectors that the numpy backend computes.
+It holds models in the layout that the native library reads, packed for each vector width that this processor has, token
+ids, and the vectors that the numpy backend computes for them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ class GoldenFile:
         self._bytes = bytearray(header_size)
 
     def add(self, data: bytes) -> int:
-        """Append bytes. Returns where they begin."""
+        """Append bytes, and return their offset."""
         self._bytes.extend(bytes(-len(self._bytes) % ALIGNMENT))
         self._bytes.extend(data)
         return len(self._bytes) - len(data)
 
     def write(self, path: Path, header: bytes) -> None:
+        """Write the file, with the header at its start."""
         self._bytes[: len(header)] = header
         path.write_bytes(self._bytes)
 
@@ -56,7 +57,7 @@ def main(path: Path) -> None:
 
 
 def record(golden: GoldenFile, config: BertConfig, weights: BertWeights, build: str) -> bytes:
-    """Add a model and its texts for one build. Returns struct golden of golden_vectors.c."""
+    """Add a model and its texts for one build. Return struct golden of golden_vectors.c."""
     bert = NativeBert(config, weights, build=build)
     texts = some_tokens()
     expected = np.empty((len(texts.lengths), config.embedding_dim), np.float32)
@@ -69,7 +70,7 @@ def record(golden: GoldenFile, config: BertConfig, weights: BertWeights, build: 
 
 
 def add_model(golden: GoldenFile, bert: NativeBert) -> int:
-    """Add a model with its pointers turned into places in the file."""
+    """Add a model whose pointers are offsets in the file. Return its offset."""
     places = {array.ctypes.data: golden.add(array.tobytes()) for array in bert.arrays}
     layers = (LayerStruct * bert.structure.layer_count)()
     for target, source in zip(layers, bert.structure.layers, strict=False):  # a pointer in C has no end
@@ -81,6 +82,7 @@ def add_model(golden: GoldenFile, bert: NativeBert) -> int:
 
 
 def copy_placed(target: Any, source: Any, places: dict[int, int]) -> None:
+    """Copy the fields of a structure, with pointers replaced by offsets in the file."""
     for name, kind in source._fields_:
         value = getattr(source, name)
         if kind is ctypes.c_void_p:
@@ -90,7 +92,7 @@ def copy_placed(target: Any, source: Any, places: dict[int, int]) -> None:
 
 
 def with_pooler(weights: BertWeights) -> BertWeights:
-    """The first words of a vocabulary, and a pooler at random."""
+    """Return the weights with the first VOCABULARY_SIZE words, and with a random pooler."""
     rng = np.random.default_rng(1)
     width = weights.embeddings.word.shape[1]
     pooler = Dense(rng.normal(0, 0.1, (width, width)).astype(np.float32), np.zeros(width, np.float32))
@@ -99,7 +101,7 @@ def with_pooler(weights: BertWeights) -> BertWeights:
 
 
 def some_tokens() -> Tokens:
-    """Token ids at random, in texts of many lengths."""
+    """Return random token ids in texts of 1 to 156 tokens."""
     lengths = np.array([1, 2, 3, 15, 16, 17, 31, 32, 33, 64, 7, 130, 156], np.int32)
     rng = np.random.default_rng(0)
     ids = rng.integers(0, VOCABULARY_SIZE, lengths.sum()).astype(np.int32)

@@ -1,9 +1,9 @@
-"""Runs the libraries of wheels on what this machine has or can stand in for: `python platforms/prove_wheels.py dist`.
+"""Run the libraries of wheels on this machine and in emulators: `python platforms/prove_wheels.py dist`.
 
-x86-64 Linux, with glibc and with musl, runs them itself; ARM64 Linux is run by qemu, x86-64 Windows by wine. What they
-compute is compared with golden vectors; and ARM64's wheel is installed beside Debian's Python. Needs Debian's packages
-qemu-user-static and wine64; musl, and what ARM64 needs, are downloaded and unpacked into folders of their own. macOS,
-and Windows on ARM64, are not run: check_wheels.py reads their libraries.
+x86-64 Linux, with glibc and with musl, runs natively, ARM64 Linux in qemu, x86-64 Windows in wine. Their vectors are
+compared with golden vectors, and the wheel for ARM64 is installed for Debian's Python of that processor. Requires
+Debian's packages qemu-user-static and wine64; musl and the packages for ARM64 are downloaded and unpacked, not
+installed. Libraries for macOS and for Windows on ARM64 are not run: check_wheels.py reads them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dpr_tiny_retriever.model.native_library import available_builds
 
 PROGRAM = Path(__file__).with_name("golden_vectors.c")
 RUN_ARM64 = ["qemu-aarch64-static", "-L", "{arm64}"]
-#: Which targets can be run, and what gives the command before the program; names in braces are of folders.
+#: The targets that can be run, and the commands that run their programs; {arm64} and {amd64} are PACKAGES' folders.
 RUNNABLE = {
     "manylinux2014_x86_64": [],
     "musllinux_1_2_x86_64": ["{amd64}/lib/ld-musl-x86_64.so.1"],
@@ -33,7 +33,7 @@ RUNNABLE = {
     "musllinux_1_2_aarch64": RUN_ARM64,
     "win_amd64": ["/usr/lib/wine/wine64"],
 }
-#: What is in the folders.
+#: Debian's packages in each folder.
 PACKAGES = {"amd64": ["musl"], "arm64": ["libgcc-s1", "libstdc++6", "musl", "python3"]}
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def prove(target: Target, wheels: Path, golden: Path, roots: dict[str, str]) -> bool:
-    """Run every build of a wheel, and print what came of it. Returns whether all gave the golden vectors."""
+    """Run every build of a wheel, and print the outcomes. Return whether all gave the golden vectors."""
     folder = golden.parent / target.tag
     [wheel] = wheels.glob(f"*-{target.tag}.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -71,28 +71,17 @@ def prove(target: Target, wheels: Path, golden: Path, roots: dict[str, str]) -> 
         done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", env=environment, timeout=300)
         print(f"{target.tag}, {build}: {done.stdout.strip() or f'outcome {done.returncode}'}", flush=True)
         outcomes[build] = done.returncode
-    # What this processor can run, the library that was compiled here says.
+    # The library of this machine's own wheel knows which builds its processor can run.
     runnable = target.builds if target.processor == "ARM64" else available_builds()
     return all(outcomes[build] == 0 for build in runnable)
 
 
 def prove_python(wheels: Path, folder: Path, roots: dict[str, str]) -> bool:
-    """Whether the wheel for ARM64, installed with all that it requires, encodes with NEON there."""
+    """Return whether the wheel for ARM64, installed with its dependencies, uses NEON there."""
     [wheel] = wheels.glob("*-manylinux2014_aarch64.whl")
     place = ["--target", folder / "site", "--python-platform", "aarch64-unknown-linux-gnu", "--python-version", "3.11"]
-    install = [
-        sys.executable,
-        "-m",
-        "uv",
-        "pip",
-        "install",
-        "--quiet",
-        "--only-binary",
-        ":all:",
-        *place,
-        wheel.resolve(),
-    ]
-    subprocess.run(install, check=True)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--only-binary", ":all:"]
+    subprocess.run([*install, *place, wheel.resolve()], check=True)
     python = [*runner("manylinux2014_aarch64", roots), f"{roots['arm64']}/usr/bin/python3.11"]
     environment = {**os.environ, "PYTHONPATH": str(folder / "site"), "HOME": str(folder)}
     command = [*python, "-m", "dpr_tiny_retriever", "info"]
@@ -102,11 +91,12 @@ def prove_python(wheels: Path, folder: Path, roots: dict[str, str]) -> bool:
 
 
 def runner(tag: str, roots: dict[str, str]) -> list[str]:
-    """What stands before a program of that target."""
+    """Return the command that runs a program of that target."""
     return [part.format(**roots) for part in RUNNABLE[tag]]
 
 
 def compile_program(target: Target, folder: Path) -> Path:
+    """Compile golden_vectors.c for a target. Return the program."""
     program = folder / ("golden_vectors.exe" if target.suffix == ".dll" else "golden_vectors")
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", target.triple]
     subprocess.run([*compiler, "-O1", "-dynamic", str(PROGRAM), "-o", str(program), "-lm"], check=True)

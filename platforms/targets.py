@@ -1,4 +1,4 @@
-"""The platforms that there are wheels for, and what compiles for each."""
+"""The platforms that wheels are built for, and their names in Zig's C compiler."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 class Target(NamedTuple):
     """A platform."""
 
-    #: The wheel's tag, which says the oldest system that it is for.
+    #: The wheel's tag, which names the oldest supported system.
     tag: str
-    #: By what name Zig's C compiler knows it.
+    #: Its name in Zig's C compiler.
     triple: str
     #: "x86-64" or "ARM64".
     processor: str
-    #: The names of the native library's builds, without lib and suffix.
+    #: The names of the native library's builds, as in setup.py.
     builds: tuple[str, ...]
     suffix: str
 
@@ -34,12 +34,8 @@ TARGETS = [
 
 
 def chosen(tags: list[str]) -> list[Target]:
-    """The targets of these tags; all, if there are none. Raises ValueError for a tag that no target has."""
+    """Return the targets of these tags, or all for an empty list. Raise ValueError for an unknown tag."""
     known = {target.tag: target for target in TARGETS}
     if unknown := [tag for tag in tags if tag not in known]:
         raise ValueError(f"found the platform {unknown[0]}; expected some of {', '.join(known)}")
     return [known[tag] for tag in tags] or TARGETS
-
-
-def wheel_name(version: str, target: Target) -> str:
-    return f"dpr_tiny_retriever-{version}-py3-none-{target.tag}.whl"

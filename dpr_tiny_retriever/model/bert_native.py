@@ -50,9 +50,9 @@ class NativeBert:
         self.build = library.instruction_set
         self._panel = library.panel
         self._encode = library.encode
-        #: What the structure points to.
+        #: The arrays that `structure` points to.
         self.arrays: list[Array] = []
-        #: The model as C reads it.
+        #: The model in the layout that C reads.
         self.structure = self._structure(config, weights)
         self._struct = ctypes.byref(self.structure), ctypes.sizeof(self.structure)
         self._vector_size = config.embedding_dim
