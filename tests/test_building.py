@@ -67,7 +67,7 @@ def test_a_wheel_is_for_one_platform_and_every_python_and_holds_every_build(chec
 
 
 @pytest.mark.posix
-def test_without_a_compiler_the_build_succeeds_and_says_what_is_missing(checkout: Path, tmp_path: Path) -> None:
+def test_without_a_compiler_the_build_succeeds_and_info_says_what_is_missing(checkout: Path, tmp_path: Path) -> None:
     said = run_setup(checkout, "bdist_wheel", path="/nowhere")
     reason = "it was built without a C compiler (none in CC, and no cc, gcc or clang)"
     assert f"the native library's build base is left out: {reason}" in said
@@ -75,7 +75,12 @@ def test_without_a_compiler_the_build_succeeds_and_says_what_is_missing(checkout
     assert native_files(wheel) == {"build.json"}
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
-    assert what_is_used(installed) == f"() {dict.fromkeys(('base', 'avx2', 'avx512'), reason)}\n"
+    info = [sys.executable, "-m", "dpr_tiny_retriever", "info"]
+    reported = subprocess.run(info, cwd=installed, capture_output=True, text=True, check=True).stdout
+    assert "Bundled pair: bundled (128 floats, backend " in reported
+    assert "Native builds that run here: none\n" in reported
+    for build in ("base", "avx2", "avx512"):
+        assert f"  not {build}: {reason}\n" in reported
 
 
 @pytest.mark.posix
