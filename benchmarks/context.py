@@ -32,7 +32,7 @@ class Context:
 
     def write_texts(self) -> None:
         """Write the files of texts that the workers read."""
-        tokenizer = texts.load_tokenizer(BUNDLED)
+        tokenizer = texts.load_tokenizer(BUNDLED / "L2")
         record = {
             "passages": texts.passages(self.passages, tokenizer),
             "questions": [

@@ -31,11 +31,11 @@ class Model:
 def prepare(name: str, folder: Path) -> Model:
     """Write a pair of the published architecture: BERT's vocabulary, random weights, pooler."""
     if name == "bundled":
-        return Model(name, BUNDLED, folder / name / "saved")
+        return Model(name, BUNDLED / "L2", folder / name / "saved")
     sys.path.append(str(REPOSITORY / "tests"))
     from model_folders import bert_arrays, bert_record, write_model, write_tokenizer
 
-    vocabulary = (BUNDLED / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    vocabulary = (BUNDLED / "L2" / "vocab.txt").read_text(encoding="utf-8").splitlines()
     record = bert_record(layers=LAYERS[name], vocab_size=len(vocabulary))
     source = folder / name / "source"
     for seed, side in enumerate(("query_encoder", "passage_encoder")):

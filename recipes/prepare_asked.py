@@ -5,8 +5,9 @@
 DATA holds train/NAME.train.jsonl.gz (question, title, text; distant pairs have bm25_rank and coverage too) and
 questions/NAME.jsonl.gz (question). PASSAGES is gzip'd JSON lines with title and text. For each question the bundled
 pair and BM25 together find a few passages; those that most questions lead to are kept, and of a question's the one
-that the teacher likes best is its passage. Some passages get a question by rule as well. One record a line is written:
-question, title, text, set. No passage is written that shares twelve words in a row with one of EVAL_FOLDER.
+that the teacher likes best is its passage (--second-best: the next one too, where the teacher likes it nearly as
+well). Some passages get a question by rule as well; --definitions adds definitions of rare words. One record a line is
+written: question, title, text, set. No passage is written that shares twelve words in a row with one of EVAL_FOLDER.
 """
 
 from __future__ import annotations
@@ -48,11 +49,14 @@ ASKED = dict.fromkeys(("nq-train", "efficientqa", "webquestions", "mimics", "amb
     "qald": 0.5,
     "strategyqa": 0.3,
 }
+#: Sets of definitions, of which each pair comes with the probability of --definitions.
+DEFINITIONS = ("def-wordnet", "def-foldoc", "def-jargon", "def-vera")
 #: Sets whose questions tell much, so that a passage of little likeness cannot be right.
 LONG_QUESTIONS = ("trivia", "hotpot", "strategyqa")
 
 _FOUND, _VOTES = 6, (1, 0.5, 0.35)
 _LEAST_COSINE, _LEAST_OF_LONG = 0.45, 0.55
+_LEAST_OF_SECOND, _LARGEST_GAP = 0.55, 0.06
 _MADE, _WITHOUT_MARK = 0.45, 0.6
 _TOKENS = 96  # of a passage, for the search and for the teacher
 _ROW = 12  # words
@@ -82,13 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--teacher", required=True, help="a model: its folder")
     parser.add_argument("--kept-apart", type=Path, action="append", default=[], help="a corpus.jsonl.gz of evaluation")
     parser.add_argument("--number", type=int, default=18_000, help="of PASSAGES that are kept")
+    parser.add_argument("--second-best", action="store_true", help="a second passage for what people search for")
+    parser.add_argument("--definitions", type=float, default=0.0, help="the share of the definitions that is taken")
     options = parser.parse_args(arguments)
     draw = random.Random(1)
     apart = KeptApart(text for path in options.kept_apart for _, text in _passages(path))
-    given = list(given_pairs(options.data / "train", apart))
+    given = [
+        *given_pairs(options.data / "train", apart),
+        *definitions(options.data / "train", apart, options.definitions, draw),
+    ]
     passages = [passage for passage in _passages(options.passages) if not apart.touches(passage.text)]
     teacher = Encoder.from_pretrained(options.teacher, side="passage", max_length=_TOKENS)
-    found = list(found_pairs(questions(options.data / "questions"), passages, options.number, teacher))
+    asked = questions(options.data / "questions")
+    found = list(found_pairs(asked, passages, options.number, teacher, second_best=options.second_best))
     texts = dict.fromkeys(pair.passage for pair in (*given, *found))
     made = [Pair("made", question, text) for text in texts if (question := _made(text, draw))]
     with gzip.open(options.output, "wt", encoding="utf-8") as file:
@@ -121,6 +131,14 @@ def given_pairs(folder: Path, apart: KeptApart) -> Iterator[Pair]:
                 yield from [Pair(name, " ".join(record["question"].split()), passage)] * copies
 
 
+def definitions(folder: Path, apart: KeptApart, share: float, draw: random.Random) -> Iterator[Pair]:
+    """This share of the definitions, drawn; none of them where the share is 0."""
+    for name in DEFINITIONS if share else ():
+        for record in _records(folder / f"{name}.train.jsonl.gz"):
+            if draw.random() < share and not apart.touches(record["text"]):
+                yield Pair(name, " ".join(record["question"].split()), Text(record.get("title") or "", record["text"]))
+
+
 def questions(folder: Path) -> dict[str, str]:
     """The set of each question without a passage."""
     found: dict[str, str] = {}
@@ -130,8 +148,13 @@ def questions(folder: Path) -> dict[str, str]:
     return found
 
 
-def found_pairs(asked: dict[str, str], passages: list[Text], number: int, teacher: Encoder) -> Iterator[Pair]:
-    """Each question with the passage that the teacher likes best, of those that the bundled pair and BM25 find."""
+def found_pairs(
+    asked: dict[str, str], passages: list[Text], number: int, teacher: Encoder, *, second_best: bool
+) -> Iterator[Pair]:
+    """Each question with the passage that the teacher likes best, of those that the bundled pair and BM25 find.
+
+    With second_best also with the next one, where what people search for is nearly as close to it.
+    """
     student = DualEncoder.from_pretrained(max_passage_length=_TOKENS)
     votes: dict[int, float] = collections.defaultdict(float)
     found = {}
@@ -154,8 +177,13 @@ def found_pairs(asked: dict[str, str], passages: list[Text], number: int, teache
             continue
         candidates = [places[row] for row in rows if row in places]
         cosines = of_passages[candidates] @ vector
-        if cosines.max() >= (_LEAST_OF_LONG if name in LONG_QUESTIONS else _LEAST_COSINE):
-            yield Pair(name, question, passages[kept[candidates[int(np.argmax(cosines))]]])
+        best, *others = np.argsort(-cosines)
+        if cosines[best] < (_LEAST_OF_LONG if name in LONG_QUESTIONS else _LEAST_COSINE):
+            continue
+        yield Pair(name, question, passages[kept[candidates[best]]])
+        least = max(_LEAST_OF_SECOND, cosines[best] - _LARGEST_GAP)
+        if second_best and ASKED[name] == 1.0 and others and cosines[others[0]] >= least:
+            yield Pair(f"{name}-second", question, passages[kept[candidates[others[0]]]])
 
 
 def _made(text: Text, draw: random.Random) -> str | None:

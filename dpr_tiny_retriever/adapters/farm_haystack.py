@@ -24,7 +24,7 @@ from dpr_tiny_retriever.adapters.farm_haystack_checks import (
 from dpr_tiny_retriever.adapters.farm_haystack_models import TrainedPair
 from dpr_tiny_retriever.adapters.farm_haystack_scores import query_options, score_documents
 from dpr_tiny_retriever.adapters.farm_haystack_stamps import check_stamps, stamp
-from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
+from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_NAME
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.load_options import DEFAULTS
 from dpr_tiny_retriever.types import Vectors

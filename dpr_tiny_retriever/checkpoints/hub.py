@@ -7,19 +7,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpr_tiny_retriever._version import __version__
+from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_PAIRS, bundled_folder, is_bundled, released_name
 from dpr_tiny_retriever.checkpoints.modules import MODULES_FILE
 from dpr_tiny_retriever.checkpoints.presets import PRESETS, Preset, preset_of
 from dpr_tiny_retriever.errors import ModelMismatchError, ModelNotFoundError
 from dpr_tiny_retriever.types import Model, Pooling, Side
 
-BUNDLED = Path(__file__).parent.parent / "bundled"
 #: The subfolders of a pair.
 _SIDES: dict[Side, str] = {"query": "query_encoder", "passage": "passage_encoder"}
-
-#: The bundled pair with its release, a name that later releases do not reuse for another pair.
-BUNDLED_NAME = "bundled@" + ".".join(__version__.split(".")[:2])
-_BUNDLED_NAMES = re.compile(r"bundled(@(?P<release>\d+\.\d+))?")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -54,7 +49,7 @@ def resolve(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Source:
-    """Find one side of a model: None, "bundled" and BUNDLED_NAME are the bundled pair; then presets, folders, hub ids.
+    """Find one side of a model: None or a name of BUNDLED_PAIRS is a pair that ships; then presets, folders, hub ids.
 
     A folder or repository that holds query_encoder/ and passage_encoder/ gives the folder of that side; any other is
     one model for both. A revision is for presets and hub ids only: others raise ValueError. A token is sent to the hub
@@ -66,7 +61,7 @@ def resolve(
     token = clean_token(token)
     if is_bundled(model):
         _refuse_revision(revision, "the bundled pair")
-        return Source(_side_folder(_bundled(), side))
+        return Source(_side_folder(bundled_folder(model), side))
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(f"model is {type(model).__name__} {model!r}; expected a preset, a directory or a hub id")
     if model in PRESETS:
@@ -79,27 +74,15 @@ def resolve(
     if not isinstance(model, str) or not HUB_ID.fullmatch(model):
         raise ModelNotFoundError(
             f"there is no folder {os.fspath(model)}, and it is no preset; expected a folder, a hub id (owner/name) "
-            f"or one of the presets {', '.join(PRESETS)}"
+            f"or one of {', '.join((*BUNDLED_PAIRS, *PRESETS))}"
         )
     return _from_hub(model, side, preset_of(model), revision, token, local_files_only)
-
-
-def is_bundled(model: Model) -> bool:
-    """Whether a name means this release's bundled pair; raises ModelNotFoundError for another release's."""
-    named = None if model is None else _BUNDLED_NAMES.fullmatch(str(model))
-    if named is None or named["release"] is None or model == BUNDLED_NAME:
-        return model is None or named is not None
-    raise ModelNotFoundError(
-        f"{model} is the bundled pair of release {named['release']}; this is {__version__}, which has {BUNDLED_NAME}. "
-        f'Ways out: pip install "dpr-tiny-retriever=={named["release"]}.*"; or load {BUNDLED_NAME} (model=None), and '
-        "index the documents again with it"
-    )
 
 
 def model_name(model: Model) -> str:
     """Return the name that stamps give a model: preset, hub id, or a folder's name without the path to it."""
     if is_bundled(model):
-        return BUNDLED_NAME
+        return released_name(model)
     folder = None if model in PRESETS else local_folder(str(model))
     if folder is None:
         return str(model)
@@ -151,7 +134,7 @@ def local_folder(model: str | os.PathLike[str]) -> Path | None:
 
 def lasting_name(model: Model) -> str:
     """Return a name for saved files, by which another release or working directory loads the same model or fails."""
-    return BUNDLED_NAME if is_bundled(model) else str(absolute_model(model))
+    return released_name(model) if is_bundled(model) else str(absolute_model(model))
 
 
 def absolute_model(model: Model) -> str | None:
@@ -186,15 +169,6 @@ def _from_hub(
         repository, side, revision=revision, token=token, local_files_only=offline, settings_known=preset is not None
     )
     return Source(_side_folder(snapshot, side), preset, repository, unknown)
-
-
-def _bundled() -> Path:
-    if not BUNDLED.is_dir():
-        raise ModelNotFoundError(
-            "no model was named, and this build of dpr-tiny-retriever carries no bundled pair; pass a preset "
-            f"({', '.join(PRESETS)}), a hub id (owner/name) or a folder"
-        )
-    return BUNDLED
 
 
 def _refuse_revision(revision: str | None, what: str) -> None:

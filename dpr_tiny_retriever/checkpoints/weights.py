@@ -33,10 +33,12 @@ PYTORCH_NAMES = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddi
 UNUSED_NAME = re.compile(r"cls[./](?:predictions|seq_relationship)[./]|position_ids$")
 #: Bytes; as the safetensors library has it.
 MAX_HEADER = 100_000_000
-NUMPY_TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
+NUMPY_TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2", "I8": "<i1"}
+#: The end of the name of an int8 tensor's scales, one for each row: the name that compressed-tensors uses.
+SCALE_SUFFIX = "_scale"
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Array]) -> None:
+def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Write tensors under their names, with the permissions of the file beside them, config.json.
 
     Raises OSError where the file cannot be written.
@@ -49,6 +51,14 @@ def write_safetensors(path: Path, tensors: Mapping[str, Array]) -> None:
     except SafetensorError as error:
         raise OSError(f"{path} cannot be written ({error}); expected a folder with room for it") from error
     shutil.copymode(path.with_name("config.json"), path)  # safetensors creates files that only the owner can read
+
+
+def quantize_rows(tensor: Array) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """Return a matrix [rows, columns] in int8, and its scales [rows, 1] in float16: values are int8 times scale."""
+    largest = np.abs(tensor).max(axis=1, keepdims=True)
+    # Rounded up, so that no value exceeds 127 scales; rows of zeros have some scale.
+    scales = np.nextafter((largest / 127).astype(np.float16), np.float16(np.inf))
+    return np.rint(tensor / scales.astype(np.float32)).astype(np.int8), scales
 
 
 def read_tensors(directory: Path) -> dict[str, Array]:
@@ -77,7 +87,10 @@ def read_tensors(directory: Path) -> dict[str, Array]:
 
 
 def read_safetensors(path: Path) -> dict[str, Array]:
-    """Read tensors under the names the file gives them; CheckpointError where it is truncated or corrupt."""
+    """Read tensors under the names the file gives them; CheckpointError where it is truncated or corrupt.
+
+    A matrix in int8 is multiplied by its scales, the tensor of its name with `_scale` added.
+    """
     from safetensors import SafetensorError, deserialize
 
     try:
@@ -86,7 +99,18 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     except (SafetensorError, OSError, MemoryError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
         raise CheckpointError(f"{path}: truncated or corrupt ({problem}); download or copy it again") from error
-    return {name: _float32(entry, f"{path}: {name}") for name, entry in entries if not UNUSED_NAME.search(name)}
+    stored = {name: entry for name, entry in entries if not UNUSED_NAME.search(name)}
+    tensors = {name: _float32(entry, f"{path}: {name}") for name, entry in stored.items()}
+    for name in (name for name, entry in stored.items() if entry["dtype"] == "I8"):
+        scales, shape = tensors.pop(name + SCALE_SUFFIX, None), tensors[name].shape
+        if scales is None or scales.shape != (*shape[:1], 1):
+            found = "no such tensor" if scales is None else f"the shape {list(scales.shape)}"
+            raise CheckpointError(
+                f"{path}: {name} of the shape {list(shape)} is stored as int8; expected a matrix, and a scale for each "
+                f"row in {name}{SCALE_SUFFIX}; found {found}"
+            )
+        tensors[name] *= scales
+    return tensors
 
 
 def shard_names(index: Path) -> dict[str, str]:

@@ -52,7 +52,7 @@ def encode(
         return
     if not inputs or output is None:
         raise ValueError("found no inputs or no --output; expected: dpr-tiny encode INPUT... --output FOLDER")
-    from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
+    from dpr_tiny_retriever.checkpoints.bundled_pairs import released_name
     from dpr_tiny_retriever.corpus.encoding import encode_corpus
     from dpr_tiny_retriever.corpus.row_maker import Fields
     from dpr_tiny_retriever.corpus.shard_options import ShardOptions
@@ -75,7 +75,7 @@ def encode(
             output,
             encoder,
             shards,
-            model=model or BUNDLED_NAME,
+            model=released_name(model),
             fields=named,
             batch_size=batch_size,
             progress=report.count,

@@ -83,10 +83,10 @@ class FolderIndex:
         Raises UnusableIndexError for a file that is damaged or of another version or model, unless is_cache.
         """
         self.path = path
-        from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
+        from dpr_tiny_retriever.checkpoints.bundled_pairs import released_name
 
         self._encoder = encoder
-        self._model_name = model or BUNDLED_NAME
+        self._model_name = released_name(model)
         self._may_be_remade = is_cache
         self._index: PassageIndex | None = None
         self._texts: Texts | None = None

@@ -101,6 +101,7 @@ def _cache_records(folders: list[CacheFolder]) -> list[dict[str, object]]:
 
 
 def _collect() -> _Report:
+    from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_PAIRS
     from dpr_tiny_retriever.model.native_library import available_builds, unavailable_builds
     from dpr_tiny_retriever.threads import usable_processors
 
@@ -108,7 +109,7 @@ def _collect() -> _Report:
         version=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
-        bundled_pairs=[_bundled_pair("bundled")],
+        bundled_pairs=[_bundled_pair(name) for name in BUNDLED_PAIRS],
         threads=usable_processors(),
         native_builds=list(available_builds()),
         missing_native_builds=dict(unavailable_builds()),
@@ -121,7 +122,7 @@ def _bundled_pair(name: str) -> _BundledPair:
     from dpr_tiny_retriever.dual_encoder import DualEncoder
 
     try:
-        encoder = DualEncoder.from_pretrained()
+        encoder = DualEncoder.from_pretrained(name)
     except (ValueError, OSError, ImportError) as error:  # who asks for help needs the rest of the report most
         return _BundledPair(name, f"none: {error}", None)
     return _BundledPair(name, encoder.backend, encoder.embedding_dim)

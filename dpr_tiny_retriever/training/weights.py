@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from dpr_tiny_retriever.atomic_files import replaced_folder
 from dpr_tiny_retriever.checkpoints.checkpoint import write_checkpoint
-from dpr_tiny_retriever.checkpoints.weights import SAFETENSORS_FILE, write_safetensors
+from dpr_tiny_retriever.checkpoints.weights import SAFETENSORS_FILE, SCALE_SUFFIX, quantize_rows, write_safetensors
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.encoder import Encoder
 from dpr_tiny_retriever.model.config import BertWeights
@@ -36,7 +38,9 @@ def mean_pair(shares: Mapping[str, float]) -> DualEncoder:
 
 
 def write_bundle(pair: DualEncoder, folder: Path) -> None:
-    """Write a pair whose sides are one encoder as one folder, its weights in half precision on disk.
+    """Write a pair whose sides are one encoder as one small folder: matrices in int8, biases and norms in float16.
+
+    It has no tokenizer.json, whose contents vocab.txt and tokenizer_config.json give too.
 
     Raises ValueError where the sides are two.
     """
@@ -44,8 +48,15 @@ def write_bundle(pair: DualEncoder, folder: Path) -> None:
         raise ValueError("the two sides are two encoders; expected a pair that was trained with tied: true")
     with replaced_folder(folder) as part:
         write_checkpoint(part, pair.passage_encoder.checkpoint())  # its length is the longer one
+        (part / "tokenizer.json").unlink()
         tensors = load_file(part / SAFETENSORS_FILE)
-        write_safetensors(part / SAFETENSORS_FILE, {name: array.astype(np.float16) for name, array in tensors.items()})
+        stored: dict[str, NDArray[Any]] = {}
+        for name, tensor in tensors.items():
+            if tensor.ndim == 2:
+                stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(tensor)
+            else:
+                stored[name] = tensor.astype(np.float16)
+        write_safetensors(part / SAFETENSORS_FILE, stored)
 
 
 def _side(pair: DualEncoder, name: str) -> Encoder:

@@ -14,7 +14,7 @@ from model_folders import bert_arrays, bert_record, write_h5, write_model
 from published_models import PASSAGE, QUERY, Resolve, hub_environment
 
 from dpr_tiny_retriever import DualEncoder, ModelNotFoundError
-from dpr_tiny_retriever.checkpoints.hub import BUNDLED
+from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED
 from dpr_tiny_retriever.checkpoints.presets import PRESETS
 
 
@@ -121,8 +121,6 @@ def test_without_a_name_it_is_the_bundled_pair_and_no_request(hub: Hub, resolved
 
 
 def test_a_build_without_a_bundled_pair_says_what_to_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpr_tiny_retriever.checkpoints.hub.BUNDLED", tmp_path / "models")
-    with pytest.raises(
-        ModelNotFoundError, match=r"no model was named, .* pass a preset \(nlpconnect-L2, .* or a folder"
-    ):
+    monkeypatch.setattr("dpr_tiny_retriever.checkpoints.bundled_pairs.BUNDLED", tmp_path / "models")
+    with pytest.raises(ModelNotFoundError, match=r"lacks its pair 'bundled': .*, or pass a preset, .* or a folder"):
         DualEncoder.from_pretrained()

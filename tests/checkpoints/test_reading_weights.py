@@ -14,6 +14,7 @@ from model_folders import Arrays, bert_arrays, write_h5, write_model, write_safe
 from smallest_bert import ARRAYS, RECORD, TEXTS, WITHOUT_POOLER, dpr_record, read_checkpoint, vectors
 
 from dpr_tiny_retriever import CheckpointError, Encoder
+from dpr_tiny_retriever.checkpoints.weights import quantize_rows
 
 pytestmark = pytest.mark.also_lowest
 
@@ -94,11 +95,36 @@ def test_other_precisions_are_read_exactly(
     np.testing.assert_array_equal(vectors(tmp_path / "a", weights=write), vectors(tmp_path / "b", arrays=exact))
 
 
-def test_a_quantised_tensor_is_refused(tmp_path: Path) -> None:
-    arrays: Any = ARRAYS | {"encoder.layer.1.output.dense.weight": np.zeros((16, 64), np.int8)}
+WORDS = "embeddings.word_embeddings.weight"
+
+
+def test_a_matrix_in_int8_is_multiplied_by_the_scales_of_its_rows(tmp_path: Path) -> None:
+    numbers, scales = quantize_rows(ARRAYS[WORDS])
+    stored: Any = ARRAYS | {WORDS: numbers, f"{WORDS}_scale": scales}
+    meant = ARRAYS | {WORDS: numbers.astype(np.float32) * scales.astype(np.float32)}
+    assert np.abs(numbers).max() <= 127
+    assert (np.abs(meant[WORDS] - ARRAYS[WORDS]) <= scales.astype(np.float32) / 2).all()
+    np.testing.assert_array_equal(vectors(tmp_path / "a", arrays=stored), vectors(tmp_path / "b", arrays=meant))
+
+
+@pytest.mark.parametrize(
+    ("scales", "found"),
+    [({}, "no such tensor"), ({f"{WORDS}_scale": np.ones((1, 16), np.float32)}, r"the shape \[1, 16\]")],
+)
+def test_int8_without_a_scale_for_each_row_is_refused(tmp_path: Path, scales: Arrays, found: str) -> None:
+    arrays: Any = ARRAYS | {WORDS: ARRAYS[WORDS].astype(np.int8)} | scales
     write_model(tmp_path, RECORD, arrays)
     with pytest.raises(
-        CheckpointError, match=r"encoder.layer.1.output.dense.weight is stored as I8; expected F32, F16"
+        CheckpointError, match=rf"{WORDS} of the shape .* is stored as int8; expected .*; found {found}"
+    ):
+        read_checkpoint(tmp_path)
+
+
+def test_a_tensor_of_another_kind_is_refused(tmp_path: Path) -> None:
+    arrays: Any = ARRAYS | {"encoder.layer.1.output.dense.weight": np.zeros((16, 64), np.uint8)}
+    write_model(tmp_path, RECORD, arrays)
+    with pytest.raises(
+        CheckpointError, match=r"encoder.layer.1.output.dense.weight is stored as U8; expected F32, F16"
     ):
         read_checkpoint(tmp_path)
 

@@ -10,7 +10,7 @@ import pytest
 from model_folders import bert_record, write_model
 
 from dpr_tiny_retriever import DualEncoder, Encoder, ModelNotFoundError
-from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
+from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_NAME
 from dpr_tiny_retriever.load_options import LoadOptions
 
 

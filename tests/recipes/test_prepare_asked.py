@@ -12,7 +12,7 @@ from typing import Any
 import prepare_asked
 import pytest
 from made_questions import made_question
-from prepare_asked import ASKED, GIVEN, KeptApart, given_pairs
+from prepare_asked import ASKED, DEFINITIONS, GIVEN, KeptApart, definitions, given_pairs
 
 pytestmark = pytest.mark.training
 
@@ -81,6 +81,33 @@ def test_a_question_gets_a_passage_that_was_found_for_it(folder: Path, teacher_d
     assert found.keys() == {"where does the river rise", "does yeast make bread rise"}
     assert set(found.values()) <= {"River", "Bread"}
     assert {record["set"] for record in records} == {"medquad", "boolq", "nq-distant", "nq-train", "made"}
+
+
+def test_a_share_of_the_definitions_is_drawn(folder: Path) -> None:
+    for name in DEFINITIONS:
+        records = [{"question": f"what is {word}", "title": word, "text": f"{word}, a word"} for word in "abcdefgh"]
+        write(folder / "train" / f"{name}.train.jsonl.gz", records if name == "def-jargon" else [])
+    drawn = [
+        [pair.question for pair in definitions(folder / "train", KeptApart(iter(())), share, random.Random(1))]
+        for share in (0.0, 0.5, 1.0)
+    ]
+    assert drawn[0] == []
+    assert 0 < len(drawn[1]) < len(drawn[2]) == 8
+
+
+def test_a_second_passage_comes_where_it_is_nearly_as_close(folder: Path, teacher_directory: Path) -> None:
+    asked = {"title": "", "text": "where does the river rise"}  # as the question, so that its cosine is 1
+    passages = write(folder / "passages.jsonl.gz", [asked, asked, {"title": "Bread", "text": BREAD}])
+    found = {}
+    for option in ([], ["--second-best"]):
+        output = folder / "train.jsonl.gz"
+        prepare_asked.main([*map(str, [folder, passages, output, "--teacher", teacher_directory]), *option])
+        with gzip.open(output, "rt", encoding="utf-8") as file:
+            records = [json.loads(line) for line in file]
+        found[bool(option)] = [record["set"] for record in records if record["text"] == asked["text"]]
+    assert "nq-train" in found[False]
+    assert "nq-train-second" not in found[False]
+    assert "nq-train-second" in found[True]
 
 
 def test_a_made_question_asks_for_what_was_left_out() -> None:

@@ -18,7 +18,7 @@ from dpr_tiny_retriever.adapters.langchain.titles import (
     warn_of_titles,
     warn_user,
 )
-from dpr_tiny_retriever.checkpoints.hub import is_bundled
+from dpr_tiny_retriever.checkpoints.bundled_pairs import is_bundled
 from dpr_tiny_retriever.data.title_keys import likely_title_key
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.load_options import LoadOptions, complete_options, spell_out_options

@@ -18,7 +18,7 @@ from haystack.errors import HaystackError
 
 from dpr_tiny_retriever import ModelMismatchError
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
-from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME
+from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_NAME
 
 pytestmark = pytest.mark.farm_haystack
 

@@ -13,7 +13,7 @@ from haystack.utils import Secret
 from haystack.utils.auth import deserialize_secrets_inplace
 
 from dpr_tiny_retriever import STAMP_KEY, Encoder, ModelMismatchError, ModelNotFoundError, ModelStamp, check_stamp
-from dpr_tiny_retriever.checkpoints.hub import BUNDLED_NAME, is_bundled
+from dpr_tiny_retriever.checkpoints.bundled_pairs import is_bundled, released_name
 from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options
 from dpr_tiny_retriever.types import BackendName, Pooling, Precision, Side
 from haystack_integrations.components.embedders.dpr_tiny.connected_stores import problem_of
@@ -170,7 +170,7 @@ class TinyDPREmbedder:
         """
         parameters = {field.name: getattr(self, field.name) for field in fields(self)}
         if is_bundled(self.model):
-            parameters["model"] = BUNDLED_NAME
+            parameters["model"] = released_name(self.model)
         if self.fingerprint is None and (is_bundled(self.model) or self._encoder is not None):
             parameters["fingerprint"] = self.encoder.fingerprint(model_only=True)
         parameters["token"] = self.token.to_dict() if self.token else None

@@ -6,7 +6,7 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.core.serialization import component_from_dict, component_to_dict
 
-from dpr_tiny_retriever.checkpoints.hub import is_bundled
+from dpr_tiny_retriever.checkpoints.bundled_pairs import is_bundled
 from dpr_tiny_retriever.retrieval.fusion import NOTHING_NEAR
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRTextEmbedder
 from haystack_integrations.components.embedders.dpr_tiny.embedder import described
