@@ -94,8 +94,10 @@ def test_citation_and_changelog_know_the_version() -> None:
 
 
 def test_notice_names_the_data_and_the_teacher_of_the_bundled_pair() -> None:
-    card = read(ROOT / "dpr_tiny_retriever" / "bundled" / "README.md")
-    names = ["BoolQ", "MedQuAD", "Natural Questions", "SelQA", "SQuAD", "WebQuestions", "Wikipedia"]
+    card = read(ROOT / "dpr_tiny_retriever" / "bundled" / "L2" / "README.md")
+    names = ["AmbigNQ", "BoolQ", "CLAPNQ", "EfficientQA", "FOLDOC", "HotpotQA", "Jargon File", "MedQuAD", "MIMICS"]
+    names += ["Natural Questions", "OpenTriviaQA", "QALD", "SelQA", "SQuAD", "StrategyQA", "TyDi QA"]
+    names += ["trivia", "V.E.R.A.", "WebQuestions", "WellFormed", "Wikipedia", "WordNet"]
     for name in [*names, "sentence-transformers/all-MiniLM-L6-v2"]:
         assert name in card
         assert name in read(ROOT / "NOTICE")

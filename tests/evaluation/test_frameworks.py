@@ -89,7 +89,9 @@ def test_a_haystack_pipeline_finds_and_scores_as_evaluate_does(model: Path, data
 
 
 def test_a_langchain_retriever_finds_what_evaluate_finds(model: Path, dataset: Dataset) -> None:
-    embeddings = TinyDPREmbeddings(model)
+    pair = DualEncoder.from_pretrained(model)
+    # LangChain's store in memory compares by cosine.
+    embeddings = TinyDPREmbeddings(model, exact_dot=not pair.normalize)
     store = TitledVectorStore(InMemoryVectorStore(embeddings))
     documents = [
         LangChainDocument(passage.text, metadata={"title": passage.title, "row": row})
@@ -99,8 +101,7 @@ def test_a_langchain_retriever_finds_what_evaluate_finds(model: Path, dataset: D
     retriever = store.as_retriever(search_kwargs={"k": K})
     rows = [[document.metadata["row"] for document in found] for found in retriever.batch(dataset.queries)]
 
-    # LangChain's store in memory compares by cosine.
-    dense = Dense("pair", DualEncoder.from_pretrained(model), metric="cosine")
+    dense = Dense("pair", pair, metric="dot")
     (result,) = evaluate(dataset, [dense], ks=[K]).results
     assert rows == result.hits.rows[:, :K].tolist()
     assert dataset.relevant is not None
