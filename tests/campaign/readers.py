@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -21,7 +22,7 @@ from retrieval_data import context, dpr_record, json_lines, write_library
 from training_data import records
 
 from dpr_tiny_retriever import IndexedPassage, PassageIndex
-from dpr_tiny_retriever.corpus import ShardFolder
+from dpr_tiny_retriever.corpus import ShardFolder, Sources
 from dpr_tiny_retriever.data.beir import read_beir
 from dpr_tiny_retriever.data.dpr_json import read_dpr_dev
 from dpr_tiny_retriever.data.examples import read_examples
@@ -78,6 +79,10 @@ def _shards(name: str, folder: Path) -> None:
     shards.problems()
 
 
+def _sources(name: str, folder: Path) -> None:
+    list(Sources([folder / name]).rows())
+
+
 def _index(folder: Path) -> None:
     # What is opened is a copy: SQLite keeps files beside it, and repairs what a kill has left.
     copy = folder / "copy.sqlite"
@@ -106,6 +111,8 @@ READERS: list[tuple[tuple[str, ...], Reader]] = [
         partial(_shards, "npy"),
     ),
     *[(("parquet/part-00001.parquet",), partial(_shards, "parquet"))] * (find_spec("pyarrow") is not None),
+    *[(("source.parquet",), partial(_sources, "source.parquet"))] * (find_spec("pyarrow") is not None),
+    (("source.jsonl.gz",), partial(_sources, "source.jsonl.gz")),
     (("index.sqlite",), _index),
     (("texts/a.md", "texts/b.html", "texts/c.rst", "texts/d.txt"), _texts),
 ]
@@ -132,6 +139,12 @@ def _write_vectors(folder: Path) -> None:
     """Shards of both formats, as far as they can be written here, and an index."""
     pair = encoder(folder.parent)
     rows = shard_folders.write(folder / "rows.jsonl", shard_folders.records())
+    (folder / "source.jsonl.gz").write_bytes(gzip.compress(rows.read_bytes()))
+    if find_spec("pyarrow"):
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(shard_folders.records()), folder / "source.parquet")
     for format in ("npy", "parquet") if find_spec("pyarrow") else ("npy",):
         shard_folders.encode(rows, folder / format, pair.passage_encoder, format=format, keep=["title"])
     with PassageIndex(folder / "index.sqlite", pair) as index:
