@@ -60,6 +60,26 @@ def test_an_index_that_is_not_of_its_other_files_is_damage(tmp_path: Path) -> No
         load_shards(folder, FaissFolder(tmp_path / "faiss"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("about.json", "{"),
+        ("about.json", "[" * 5000),
+        ("about.json", "[1]"),
+        ("about.json", "{}"),
+        ("about.json", '{"kind": "exact", "embedding_dim": 16, "shards": [{"number": "1"}]}'),
+        ("about.json", '{"kind": "exact", "embedding_dim": 16, "shards": 7}'),
+        ("index.faiss", "no index"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str) -> None:
+    folder = write_folder(tmp_path / "shards", [rows_of(ids(0, 20))])
+    load_shards(folder, FaissFolder(tmp_path / "faiss"))
+    (tmp_path / "faiss" / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name} is damaged.*; delete the folder and load again"):
+        load_shards(folder, FaissFolder(tmp_path / "faiss"))
+
+
 def test_an_index_of_another_kind_and_a_folder_of_something_else_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "shards", [rows_of(ids(0, 20))])
     load_shards(folder, FaissFolder(tmp_path / "faiss"))

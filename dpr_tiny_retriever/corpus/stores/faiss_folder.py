@@ -107,7 +107,7 @@ class FaissFolder:
         self._index = None
 
     def _read_about(self, job: Job) -> dict[str, Any]:
-        about: dict[str, Any] = json.loads((self.path / ABOUT).read_bytes())
+        about = _checked_about(self.path / ABOUT)
         refuse_another_model(str(self.path), about, job)
         if about["kind"] != self.kind:
             raise ValueError(
@@ -118,7 +118,10 @@ class FaissFolder:
 
     def _read_index(self) -> None:
         """Read the index, and let go of what stands in the other files of shards that are not in it yet."""
-        self._index = self._faiss.read_index(os.fspath(self.path / INDEX))
+        try:
+            self._index = self._faiss.read_index(os.fspath(self.path / INDEX))
+        except RuntimeError as error:
+            raise ValueError(f"{self.path / INDEX} is damaged ({error}); delete the folder and load again") from None
         shards = self._about["shards"]
         while shards and shards[-1]["rows"] > self._index.ntotal:
             shards.pop()
@@ -174,6 +177,22 @@ def read_ids(path: str | os.PathLike[str]) -> Iterator[str]:
     """The ids of the rows of an index, in their order; path is that of the folder."""
     with (Path(path) / IDS).open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
+
+
+def _checked_about(path: Path) -> dict[str, Any]:
+    """Read a description; raises ValueError that names the file where it is damaged."""
+    try:
+        about: dict[str, Any] = json.loads(path.read_bytes())
+        numbers = [about["embedding_dim"]]
+        for shard in about["shards"]:
+            numbers += [shard["number"], shard["rows"], shard["bytes"]]
+        is_sound = all(type(number) is int and number >= 0 for number in numbers)
+        is_sound &= all(isinstance(text, str) for text in [about["kind"], *(one["digest"] for one in about["shards"])])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        is_sound = False
+    if not is_sound:
+        raise ValueError(f"{path} is damaged; delete the folder and load again")
+    return about
 
 
 def _imported_faiss() -> Any:
