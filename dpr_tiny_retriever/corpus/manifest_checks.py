@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, get_args
 
@@ -13,6 +12,8 @@ Checks: TypeAlias = Mapping[str, Callable[[Any], bool]]
 
 #: More shards are not believed: a list of those that are missing has to fit into memory.
 _MOST_SHARDS = 10**7
+#: Far beyond what the vectors of any model need, and so that what is scaled fits float32.
+_LARGEST_SCALE = 1e15
 
 
 def checked(record: object, checks: Checks) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _is_text_or_none(value: object) -> bool:
 
 
 def _is_scale(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 < value < math.inf)
+    return value is None or (type(value) in (int, float) and 0 < value <= _LARGEST_SCALE)
 
 
 def _are_texts(value: object) -> bool:

@@ -25,8 +25,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from campaign.process_tree import Watch, kill_tree
+
 TESTS = Path(__file__).parents[1]
-#: Each part, its share of the time, and the seconds after which an attempt hangs.
+
+#: Each part, its share of the time, and for how many seconds an attempt that hangs may be idle; see Watch.
 PARTS = {
     "kills": (8, 900),
     "load": (1.8, 1800),
@@ -90,12 +94,16 @@ def _work(
         threading.Thread(target=_forward, args=(worker, lines), daemon=True).start()
         current: int | None = None
         problem = "the process ended"
+        watch = Watch(worker.pid, timeout)
         while True:
             try:
-                line = lines.get(timeout=timeout)
+                line = lines.get(timeout=10)
             except queue.Empty:
-                problem = f"hangs for {timeout} s"
-                break
+                if watch.hangs():
+                    problem = f"hangs for {timeout} s"
+                    break
+                continue
+            watch.restart()
             if not line:
                 break
             report = json.loads(line)
@@ -111,7 +119,7 @@ def _work(
         try:
             status = worker.wait(300 if problem == "the process ended" else 0.1)
         except subprocess.TimeoutExpired:
-            worker.kill()
+            kill_tree(worker.pid)
             status = worker.wait()
         if current is None and status == 0:
             return None

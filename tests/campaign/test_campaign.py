@@ -7,12 +7,14 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from campaign import corpus, disks, folders, kills, load, readers
 from campaign.mutations import Edit, edited
+from campaign.process_tree import Watch, kill_tree
 from campaign.run import Outcome, table
 from campaign.worker import attempts
 from hypothesis import HealthCheck, given, settings
@@ -130,6 +132,20 @@ def test_a_run_prints_its_seed_and_a_table_and_its_status_says_whether_all_was_s
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("seed 3\n| readers |")
     assert "| 1 | 1 | 0 | 50 inputs" in (tmp_path / "results" / "table.md").read_text()
+
+
+def test_a_process_that_is_idle_hangs_and_one_that_computes_does_not() -> None:
+    commands = (["sh", "-c", "sleep 60 & wait"], ["sh", "-c", "while :; do :; done & wait"])
+    idle, busy = (subprocess.Popen(command) for command in commands)
+    try:
+        watches = [Watch(idle.pid, 2), Watch(busy.pid, 2)]
+        assert [watch.hangs() for watch in watches] == [False, False]
+        time.sleep(2.1)
+        assert [watch.hangs() for watch in watches] == [True, False]
+    finally:
+        for process in (idle, busy):
+            kill_tree(process.pid)
+            process.wait()
 
 
 def test_the_table_says_what_failed() -> None:

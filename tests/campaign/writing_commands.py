@@ -135,6 +135,7 @@ def _encoded(models_folder: Path) -> dict[str, bytes]:
     from subprocess import run
 
     folder = models_folder.parent / "encoded"
+    shutil.rmtree(folder, ignore_errors=True)  # of a worker that died
     folder.mkdir()
     _prepare_encode(folder)
     run([sys.executable, *ENCODE.arguments(folder)], check=True, capture_output=True)

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from dpr_tiny_retriever import DualEncoder, Encoder
+from dpr_tiny_retriever.checkpoints.tokenizer_files import save_tokenizer
 from dpr_tiny_retriever.model.config import Dense
 
 pytestmark = pytest.mark.also_lowest
@@ -147,6 +148,20 @@ def test_weights_that_cannot_be_written_to_the_end_are_an_oserror_and_the_former
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (folder / "model.safetensors").read_bytes() == former
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.posix
+def test_a_tokenizer_that_cannot_be_written_to_the_end_is_an_oserror(tmp_path: Path) -> None:
+    import resource
+
+    tokenizer = Encoder.from_pretrained(write_model(tmp_path / "model", bert_record(width=16)), side="query").tokenizer
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_tokenizer(tokenizer, tmp_path, 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_pair_can_be_saved_over_itself(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_file_that_no_shard_has_is_neither_read_nor_removed(
         ("embedding_dim", 1e30),
         ("dtype", ["float32"]),
         ("scale", float("nan")),
+        ("scale", 1e308),
         ("keep", "title"),
     ],
 )
