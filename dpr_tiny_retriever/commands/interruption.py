@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from types import FrameType
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -18,6 +20,8 @@ def end_at_once_when_interrupted() -> None:
 def end_orderly_when_interrupted() -> None:
     """While a command runs: what it has begun is undone or finished on the way out."""
     _handle(_end_orderly)
+    if not isinstance(sys.unraisablehook, _Again):
+        sys.unraisablehook = _Again(sys.unraisablehook)
 
 
 def _handle(handler: object) -> None:
@@ -35,4 +39,22 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def _end_orderly(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    raise _Interrupted(128 + number)
+
+
+class _Interrupted(SystemExit):
+    """The end of a run by a signal."""
+
+
+class _Again:
+    """A hook for exceptions that Python drops, as in callbacks of weak references: a signal's is raised again later."""
+
+    def __init__(self, former: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._former = former
+
+    def __call__(self, dropped: sys.UnraisableHookArgs) -> None:
+        if isinstance(dropped.exc_value, _Interrupted):
+            number = int(str(dropped.exc_value.code)) - 128
+            threading.Timer(0.01, signal.raise_signal, [number]).start()
+        else:
+            self._former(dropped)

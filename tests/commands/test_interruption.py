@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +103,24 @@ def test_while_a_command_runs_a_signal_unwinds_it() -> None:
     with pytest.raises(SystemExit) as caught:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
+
+
+@pytest.mark.posix
+@pytest.mark.usefixtures("restored")
+def test_a_signal_that_comes_where_python_drops_exceptions_ends_the_run_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Value:
+        """Of which there can be weak references."""
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    allow_interruptions()
+    end_orderly_when_interrupted()
+    value = Value()
+    reference = weakref.ref(value, lambda _: signal.raise_signal(signal.SIGTERM))
+    del value
+    assert reference() is None
+    with pytest.raises(SystemExit) as caught:
+        time.sleep(30)
+    assert caught.value.code == 143
+    assert capsys.readouterr().err == ""
