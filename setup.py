@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -116,8 +117,19 @@ def library_suffix(target: str) -> str:
     return ".dylib" if "darwin" in target or "macos" in target else ".so"
 
 
+def readme() -> str:
+    """README.md for PyPI: links to pages lead to the documentation, links to other files to the repository."""
+    settings = Path("pyproject.toml").read_text(encoding="utf-8")
+    urls = dict(re.findall(r'^(Documentation|Repository) = "(.*?)/?"$', settings, re.MULTILINE))
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"\]\(docs/([\w/]+)\.md", rf"]({urls['Documentation']}/\1.html", text)
+    return re.sub(r"\]\((?!https://)", f"]({urls['Repository']}/blob/main/", text)
+
+
 if __name__ == "__main__":
     setup(
+        long_description=readme(),
+        long_description_content_type="text/markdown",
         cmdclass={"build_ext": BuildNative, "bdist_wheel": PlatformWheel},
         ext_modules=[Extension("dpr_tiny_retriever._native", [SOURCE], depends=HEADERS)],
     )

@@ -14,6 +14,7 @@ from docstrings import undocumented
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from plots import hit_rates, speed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,6 +24,7 @@ else:
 ROOT = Path(__file__).parents[1]
 #: Files of the repository's root that are pages of the site.
 PAGES_OF_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
+PLOTS = {"hit_rates": hit_rates, "speed": speed}
 LINK = re.compile(r"(\]\()([^)\s#]+)")
 log = logging.getLogger("mkdocs.docs_site")  # a warning ends a strict build
 
@@ -61,7 +63,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{link[1]}{config.extra['repository']}/{kind}/main/{path}"
 
-    return LINK.sub(resolved, markdown)
+    markdown = LINK.sub(resolved, markdown)
+    return re.sub(r"<!-- plot: (\w+) -->", lambda found: _figure(PLOTS[found[1]](markdown)), markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put our own drawings into the page itself, where they take its colors."""
+
+    def drawing(image: re.Match[str]) -> str:
+        return _figure((Path(config.docs_dir) / "pictures" / image[1]).read_text(encoding="utf-8"))
+
+    return re.sub(r'<p><img [^>]*src="(?:\.\./)*pictures/([\w.]+\.svg)"[^>]*></p>', drawing, html)
+
+
+def _figure(svg: str) -> str:
+    """Return a drawing as a block of HTML in one line, which Markdown leaves as it is."""
+    return f"<figure>{' '.join(svg.split())}</figure>"
 
 
 def _normal(path: PurePosixPath) -> str:

@@ -1,8 +1,9 @@
-"""README and the guide: every Python block runs as it stands and prints what it says; links and messages are true."""
+"""README and the site: every Python block runs and prints what it says; links, figures and messages are true."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -17,28 +18,34 @@ README = ROOT / "README.md"
 
 #: The distribution that the blocks below a heading need beside the base.
 NEEDS = {
-    "Ten lines that work": "numpy",
-    "haystack-ai": "haystack-ai",
-    "LangChain": "langchain-core",
-    "farm-haystack": "farm-haystack",
-    "farm-haystack 1.26": "farm-haystack",
-    "Evaluation without torch": "farm-haystack",
-    "Two retrievers of your own in haystack-ai": "haystack-ai",
-    "Indexing again in haystack-ai": "haystack-ai",
-    "Vectors alone in LangChain": "langchain-core",
-    "An index without any framework": "numpy",
+    "README.md: Ten lines that work": "numpy",
+    "search.md: An index without any framework": "numpy",
+    "haystack.md: The shortest pipeline": "haystack-ai",
+    "haystack.md: Two retrievers of your own in haystack-ai": "haystack-ai",
+    "haystack.md: Indexing again in haystack-ai": "haystack-ai",
+    "langchain.md: The shortest chain": "langchain-core",
+    "langchain.md: Vectors alone in LangChain": "langchain-core",
+    "farm_haystack.md: The shortest pipeline": "farm-haystack",
+    "farm_haystack.md: farm-haystack 1.26": "farm-haystack",
+    "farm_haystack.md: Evaluation without torch": "farm-haystack",
 }
+#: Pages whose blocks other tests run, or that need more than one environment has.
+ELSEWHERE = {"scale.md", "stores.md"}
+PAGES = [README, *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in ELSEWHERE)]
+#: A file of examples/ that a page shows, whole or in part; tests/examples runs these.
+SNIPPET = re.compile(r'^--8<-- "([^":]+)', flags=re.MULTILINE)
 
 
 def blocks() -> dict[str, str]:
-    """The Python code below each heading of README and the guide."""
-    text = README.read_text(encoding="utf-8") + (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    sections = re.split(r"^#+ (.*)$", text, flags=re.MULTILINE)
-    return {
-        heading: "\n".join(re.findall(r"```python\n(.*?)```", body, flags=re.DOTALL))
-        for heading, body in zip(sections[1::2], sections[2::2], strict=True)
-        if "```python" in body
-    }
+    """The Python code below each heading of README and the site's pages, but for files that a page includes."""
+    found = {}
+    for page in PAGES:
+        sections = re.split(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for heading, body in zip(sections[1::2], sections[2::2], strict=True):
+            code = re.findall(r"```python\n(.*?)```", body, flags=re.DOTALL)
+            if code:
+                found[f"{page.name}: {heading}"] = "\n".join(code)
+    return found
 
 
 def is_installed(name: str) -> bool:
@@ -64,9 +71,48 @@ def test_a_block_prints_what_it_says(heading: str, tmp_path: Path) -> None:
     assert run.stdout.splitlines()[-1] == promised
 
 
-def test_readme_has_no_link_that_is_dead_on_a_package_index() -> None:
-    targets = re.findall(r"\]\(([^)]*)\)|<img[^>]* src=\"([^\"]*)\"", README.read_text(encoding="utf-8"))
-    assert [target for target in targets if not "".join(target).startswith("https://")] == []
+def test_the_readme_of_a_package_index_links_to_pages_of_the_site_and_files_of_the_repository(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    text = runpy.run_path("setup.py")["readme"]()
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    urls = dict(re.findall(r'^(\w+) = "(https://.*?)/?"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE))
+    pages = {f"{urls['Documentation']}/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")}
+    files = {f"{urls['Repository']}/blob/main/{path.name}" for path in ROOT.iterdir()}
+    assert {target.partition("#")[0] for target in targets} <= pages | files
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_figures_of_readme_are_those_of_the_evaluation() -> None:
+    """By row: the hit rates of one system in README are those of its row for each data set on the page."""
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    rates: dict[str, list[str]] = {}
+    data = ""
+    for cells in re.findall(r"^\| (.*?) ?\| (.*?) \| (.*?) \| (.*?) \| (.*?) \| ", page, flags=re.MULTILINE):
+        data = cells[0].strip() or data
+        if not data.startswith("+"):
+            rates.setdefault(_system(cells[1]), []).append(" / ".join(cells[2:5]))
+    [table] = re.findall(r"^\| \| CLAPNQ dev \|.*\n((?:\|.*\n)+)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+    assert len(rows) > 3
+    assert {_system(name): cells for name, *cells in rows} == {_system(name): rates[_system(name)] for name, *_ in rows}
+
+
+def _system(cell: str) -> str:
+    """The name of a system without what is said of it."""
+    name = re.sub(r" \(.*|, the teacher|\*", "", cell)
+    return name.replace("MiniLM-L6 +", "MiniLM +")
+
+
+def test_a_file_that_a_page_shows_is_run_by_a_test() -> None:
+    shown = {name for page in PAGES for name in SNIPPET.findall(page.read_text(encoding="utf-8"))} - {"README.md"}
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert "examples/haystack_pipeline.py" in shown
+    assert [name for name in shown if Path(name).name not in tests] == []
 
 
 def test_files_that_the_documents_name_are_there() -> None:
@@ -78,6 +124,7 @@ def test_files_that_the_documents_name_are_there() -> None:
 
 def test_quoted_messages_are_those_of_the_code() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "dpr_tiny_retriever").rglob("*.py"))
+    code += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "haystack_integrations").rglob("*.py"))
     code = re.sub(r'"\s*\n\s*f?"', "", code)  # literals that Python joins
     code = re.sub(r"\{[^{}]*\}", "...", code).replace('\\"', '"')
     rows = re.findall(
