@@ -123,8 +123,9 @@ def test_files_that_the_documents_name_are_there() -> None:
 
 
 def test_quoted_messages_are_those_of_the_code() -> None:
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "dpr_tiny_retriever").rglob("*.py"))
-    code += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "haystack_integrations").rglob("*.py"))
+    folders = ("dpr_tiny_retriever", "haystack_integrations")
+    files = [ROOT / "setup.py", *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+    code = "".join(path.read_text(encoding="utf-8") for path in files)
     code = re.sub(r'"\s*\n\s*f?"', "", code)  # literals that Python joins
     code = re.sub(r"\{[^{}]*\}", "...", code).replace('\\"', '"')
     rows = re.findall(
