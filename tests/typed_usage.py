@@ -14,7 +14,7 @@ from haystack.utils import Secret
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.vectorstores import InMemoryVectorStore
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
@@ -36,12 +36,13 @@ from dpr_tiny_retriever import (
 )
 from dpr_tiny_retriever.adapters.chroma import TinyDPREmbeddingFunction
 from dpr_tiny_retriever.adapters.langchain import TinyDPRBlendRetriever as LangChainBlendRetriever
-from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings
+from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore, relevance_score_fn
 from dpr_tiny_retriever.adapters.llama_index import TinyDPREmbedding
 from dpr_tiny_retriever.load_options import LoadOptions
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 from haystack_integrations.components.joiners.dpr_tiny import TinyDPRBlendJoiner
-from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever
+from haystack_integrations.components.retrievers.dpr_tiny import TinyDPRBlendRetriever, TinyDPRRelevanceFilter
+from haystack_integrations.components.writers.dpr_tiny import TinyDPRDocumentWriter
 
 pair = DualEncoder.from_pretrained()
 pair = DualEncoder.from_pretrained("nlpconnect-L2", revision="main", token="hf_...", local_files_only=True)
@@ -127,6 +128,14 @@ assert_type(langchain_retriever.invoke("a query"), list[LangChainDocument])
 assert_type(langchain_retriever.search("a query", 3)[0].placement.bm25_rank, int | None)
 assert_type(langchain_retriever.add_documents(documents), list[str])
 
+titled_store = TitledVectorStore(InMemoryVectorStore(embeddings), title_key="name", stamp_documents=False)
+titled_store = TitledVectorStore.from_documents(documents, embeddings, on_mismatch="warn", ids=["1"])
+vectorstore: VectorStore = titled_store
+assert_type(titled_store.similarity_search_with_relevance_scores("a query"), list[tuple[LangChainDocument, float]])
+assert_type(titled_store.as_retriever(search_type="similarity_score_threshold"), VectorStoreRetriever)
+assert_type(relevance_score_fn(embeddings, "squared_l2")(0.5), float)
+assert_type(embeddings.score_threshold, float | None)
+
 text_embedder = TinyDPRTextEmbedder("pair", backend="numpy", threads=1, device="/CPU:0", precision="float32")
 text_embedder = TinyDPRTextEmbedder(token=Secret.from_env_var("HF_TOKEN"), normalize_embeddings=True)
 assert_type(text_embedder.run("a query"), dict[str, list[float]])
@@ -134,11 +143,15 @@ document_embedder = TinyDPRDocumentEmbedder(Path("pair"), "name", backend="tenso
 assert_type(document_embedder.embedding_dim, int)
 assert_type(document_embedder.run([haystack.Document(content="text")]), dict[str, list[haystack.Document]])
 
-joiner = TinyDPRBlendJoiner(10, similarity="cosine", retriever_top_k=100)
+joiner = TinyDPRBlendJoiner(10, similarity="cosine", retriever_top_k=100, on_mismatch="warn")
 joiner.run([haystack.Document(content="text", score=0.5)], [], top_k=3)
 retriever = TinyDPRBlendRetriever(InMemoryEmbeddingRetriever(InMemoryDocumentStore()), text_embedder, top_k=3)
 retriever.run("a query", filters={"field": "meta.title", "operator": "==", "value": "title"})
 assert_type(retriever.synchronize(), list[haystack.Document])
+relevance_filter = TinyDPRRelevanceFilter(0.5, text_embedder)
+relevance_filter.run([haystack.Document(content="text", score=0.5)], query_embedding=[0.5])
+writer = TinyDPRDocumentWriter(InMemoryDocumentStore(), document_embedder, source_meta_field="file")
+writer.run([haystack.Document(content="text")])
 
 errors: tuple[type[Exception], ...] = (CheckpointError, ModelNotFoundError, MissingExtraError, UnusableIndexError)
 
@@ -159,5 +172,8 @@ TinyDPREmbeddings("pair", encode_kwargs={})  # type: ignore[call-arg]
 TinyDPRTextEmbedder("pair", threads="2")  # type: ignore[arg-type]
 TinyDPRTextEmbedder("pair", title_meta_field="name")  # type: ignore[call-arg]
 TinyDPRDocumentEmbedder("pair", token="hf_...")  # type: ignore[arg-type]
+TitledVectorStore(InMemoryVectorStore(embeddings), on_mismatch="ignore")  # type: ignore[arg-type]
+relevance_score_fn(embeddings, "cosine")  # type: ignore[arg-type]
+TinyDPRRelevanceFilter("high")  # type: ignore[arg-type]
 Passage("title")  # type: ignore[call-arg]
 Passage("title", "text").text = "other"  # type: ignore[misc]

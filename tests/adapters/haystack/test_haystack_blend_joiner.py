@@ -10,6 +10,7 @@ from haystack import Document, Pipeline
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever, InMemoryEmbeddingRetriever
 from haystack_checks import indexing_pipeline, store_in_memory
 
+from dpr_tiny_retriever import STAMP_KEY, ModelMismatchError
 from dpr_tiny_retriever.retrieval.fusion import RankedList, blend
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRTextEmbedder
 from haystack_integrations.components.joiners.dpr_tiny import TinyDPRBlendJoiner
@@ -187,3 +188,25 @@ def test_scale_score_in_the_retrievers_is_told_with_the_remedy(
     indexing_pipeline(minilm_directory, store).run({"splitter": {"documents": documents}})
     with pytest.raises(Exception, match="make the embedding retriever with scale_score=False"):
         ask(blending_pipeline(minilm_directory, store, scale_score=True), "How is espresso coffee made?")
+
+
+def test_documents_of_several_models_are_an_error_or_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    documents = found(a=0.9, b=0.7, c=0.6)
+    documents[0].meta[STAMP_KEY] = "one passage 256 tokens 0123456789ab"
+    assert len(TinyDPRBlendJoiner().run(documents, [])["documents"]) == 3
+    documents[1].meta[STAMP_KEY] = "two passage 256 tokens ba9876543210"
+    with pytest.raises(
+        ModelMismatchError, match=r"embedded by one passage .* and by two passage .*; expected documents"
+    ):
+        TinyDPRBlendJoiner().run(documents, [])
+    with caplog.at_level(logging.WARNING):
+        TinyDPRBlendJoiner(on_mismatch="warn").run(documents, [])
+    assert "and by two passage" in caplog.text
+    with pytest.raises(ValueError, match="on_mismatch is 'ignore'; expected 'error' or 'warn'"):
+        TinyDPRBlendJoiner(on_mismatch="ignore")  # type: ignore[arg-type]
+
+
+def test_its_repr_shows_its_parameters() -> None:
+    assert repr(TinyDPRBlendJoiner(3)) == (
+        "TinyDPRBlendJoiner(top_k=3, similarity='cosine', retriever_top_k=None, on_mismatch='error')"
+    )

@@ -1,17 +1,22 @@
 """The haystack-ai component that blends the documents of an embedding retriever with those of a BM25 retriever."""
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, get_args
 
-from haystack import Document, component
+from haystack import Document, component, logging
 
+from dpr_tiny_retriever import STAMP_KEY, ModelMismatchError
 from dpr_tiny_retriever.retrieval.blended_search import BlendedHit, blended_hits
 from dpr_tiny_retriever.types import Similarity
+from haystack_integrations.components.embedders.dpr_tiny.embedder import OnMismatch, described
 from haystack_integrations.components.joiners.dpr_tiny.scores import bm25_scores, embedding_scores
 
+logger = logging.getLogger(__name__)
 
+
+@described
 @component
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TinyDPRBlendJoiner:
     """Ranks what an embedding retriever and a BM25 retriever found by both their scores.
 
@@ -23,12 +28,15 @@ class TinyDPRBlendJoiner:
     similarity: what the embedding retriever's scores are: "cosine" for cosines and for dot products of vectors of unit
         length, as those of the bundled pair; "dot" for dot products of others.
     retriever_top_k: how many documents each retriever is asked for; None: as many as the longer list holds.
+    on_mismatch: "error" or "warn", where embedding_documents were embedded by several models, as their stamps say. That
+        it is the model of the question the text embedder checks, in its pipeline.
     """
 
     top_k: int = 10
     _: KW_ONLY
     similarity: Similarity = "cosine"
     retriever_top_k: int | None = None
+    on_mismatch: OnMismatch = "error"
 
     def __post_init__(self) -> None:
         check_count("top_k", self.top_k)
@@ -36,6 +44,13 @@ class TinyDPRBlendJoiner:
             raise ValueError(f"similarity is {self.similarity!r}; expected 'cosine' or 'dot'")
         if self.retriever_top_k is not None:
             check_count("retriever_top_k", self.retriever_top_k)
+        if self.on_mismatch not in get_args(OnMismatch):
+            raise ValueError(f"on_mismatch is {self.on_mismatch!r}; expected 'error' or 'warn'")
+
+    def describe(self) -> str:
+        """Return the repr: every parameter."""
+        parameters = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"TinyDPRBlendJoiner({parameters})"
 
     @component.output_types(documents=list[Document], explanations=list[dict[str, Any]])
     def run(
@@ -47,8 +62,10 @@ class TinyDPRBlendJoiner:
         and None stands for a list without the document. Documents are copies; their meta is as it was. Among equal
         scores the document seen first comes first, where the embedding retriever's list is seen before the other.
 
-        Raises ValueError for scores that are missing, not in descending order, or evidently scaled.
+        Raises ValueError for scores that are missing, not in descending order, or evidently scaled, and
+        ModelMismatchError, or warns, for embedding_documents of several models.
         """
+        self._check_one_model(embedding_documents)
         top_k = self.top_k if top_k is None else check_count("top_k", top_k)
         dense, bm25 = embedding_scores(embedding_documents, self.similarity), bm25_scores(bm25_documents)
         numbers = {id: number for number, id in enumerate(dict.fromkeys([*dense, *bm25]))}
@@ -65,6 +82,18 @@ class TinyDPRBlendJoiner:
             by_id.setdefault(document.id, document)
         documents = [replace(by_id[hit.id], score=hit.score) for hit in hits]
         return {"documents": documents, "explanations": [explanation(hit) for hit in hits]}
+
+    def _check_one_model(self, documents: list[Document]) -> None:
+        stamps = sorted({str(document.meta.get(STAMP_KEY)) for document in documents if STAMP_KEY in document.meta})
+        if len(stamps) < 2:
+            return
+        problem = (
+            f"embedding_documents were embedded by {stamps[0]} and by {stamps[1]}, whose scores cannot be compared; "
+            "expected documents of one model: embed those of the other again"
+        )
+        if self.on_mismatch == "error":
+            raise ModelMismatchError(problem)
+        logger.warning("{problem}", problem=problem)
 
 
 def explanation(hit: BlendedHit) -> dict[str, Any]:
