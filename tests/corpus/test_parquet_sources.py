@@ -58,9 +58,11 @@ def test_wrong_columns_and_damaged_files_are_named(tmp_path: Path) -> None:
     binary = write_table(tmp_path / "binary.parquet", {"id": ["1"], "text": [b"x"]})
     with pytest.raises(DataError, match=r"text is of the type binary; expected string"):
         Sources([binary])
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"a\.parquet: the Parquet file is damaged .*copy it again"):
-        Sources([path])
+    content = path.read_bytes()
+    for damaged in (content[:-20], content.replace(b"body", b"b\xf1dy")):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.parquet: the Parquet file is damaged .*copy it again"):
+            Sources([path])
 
 
 def test_zst_files_are_read_up_to_where_they_are_damaged(tmp_path: Path) -> None:
