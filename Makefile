@@ -23,7 +23,7 @@ lint: $(TOOLS)/.installed
 
 ## Write the documentation into site/; a broken link or a missing docstring fails
 docs: $(DOCS)/.installed
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 ## Load what is saved here with transformers 5 and sentence-transformers (installs torch)
 interop: $(TOOLS)/.installed
