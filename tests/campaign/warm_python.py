@@ -40,6 +40,7 @@ def run(arguments: list[str], folder: Path, variables: dict[str, str]) -> subpro
 def _server(library: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "campaign.warm_python"],
+        cwd=Path(__file__).parent.parent,  # has "campaign", but not the package, of which the installed one is meant
         env={**os.environ, "LD_PRELOAD": library, "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

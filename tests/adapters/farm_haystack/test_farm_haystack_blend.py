@@ -120,7 +120,7 @@ def test_titles_are_among_the_words_unless_they_are_not_embedded(small_store: FA
         best, second, *_ = retriever.retrieve("an eclipse")
         assert (best.id, second.id) == ("Eclipse", "Aurora")
         shares[embed_title] = second.score / best.score
-    assert shares[True] < shares[False] - 0.1, "the word of the title sets its document apart"
+    assert shares[True] < shares[False] - 0.05, "the word of the title sets its document apart"
 
 
 def test_an_empty_store_gives_no_documents(open_store: OpenStore, blending: TinyDPRRetriever) -> None:
