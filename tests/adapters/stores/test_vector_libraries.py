@@ -26,7 +26,7 @@ def recipes() -> dict[str, str]:
 
 
 BEGINNING = "Without a framework"
-FRAMEWORKS = ["Chroma", "LlamaIndex"]
+FRAMEWORKS = ["Chroma", "LlamaIndex", "Relevance scores and `score_threshold`"]
 LIBRARIES = ["DuckDB", "LanceDB", "sqlite-vec", "usearch"]
 
 
