@@ -222,14 +222,14 @@ def campaign(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """The source archive and the wheels of all platforms, of the last commit, into dist/: docs/platforms.md."""
+    """Build the source archive and the wheels of all platforms from the last commit into dist/: docs/platforms.md."""
     session.install("--group", "wheels")
     session.run("python", "platforms/build_wheels.py", *session.posargs)
 
 
 @nox.session
 def platforms(session: nox.Session) -> None:
-    """What is in dist/ run on x86-64 Linux with glibc and with musl, on ARM64 by qemu and on Windows by wine."""
+    """Run the wheels of dist/ on x86-64 Linux (glibc, musl), ARM64 Linux (qemu) and Windows (wine)."""
     session.install("--group", "wheels", str(wheel()))
     for program, package in {"qemu-aarch64-static": "qemu-user-static", "/usr/lib/wine/wine64": "wine64"}.items():
         provide(session, program, package)

@@ -83,7 +83,7 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say in an error of the system that names no file, such as of a full disk, what was written."""
+    """Add the file being written to an OSError that names none, such as for a full disk."""
     try:
         yield
     except OSError as error:

@@ -66,7 +66,7 @@ def prove(target: Target, wheels: Path, golden: Path, roots: dict[str, str]) -> 
     for build in target.builds:
         library = folder / NATIVE / f"libbert_{build}{target.suffix}"
         command = [*runner(target.tag, roots), program, library, golden]
-        # wine makes its folder in HOME, and says much
+        # wine creates its folder in HOME and prints many messages
         environment = {**os.environ, "HOME": str(golden.parent), "WINEDEBUG": "-all"}
         done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", env=environment, timeout=300)
         print(f"{target.tag}, {build}: {done.stdout.strip() or f'outcome {done.returncode}'}", flush=True)

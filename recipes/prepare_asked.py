@@ -49,7 +49,7 @@ ASKED = dict.fromkeys(("nq-train", "efficientqa", "webquestions", "mimics", "amb
     "qald": 0.5,
     "strategyqa": 0.3,
 }
-#: Sets of definitions, of which each pair comes with the probability of --definitions.
+#: Sets of definitions, sampled with the probability --definitions.
 DEFINITIONS = ("def-wordnet", "def-foldoc", "def-jargon", "def-vera")
 #: Sets whose questions tell much, so that a passage of little likeness cannot be right.
 LONG_QUESTIONS = ("trivia", "hotpot", "strategyqa")
@@ -132,7 +132,7 @@ def given_pairs(folder: Path, apart: KeptApart) -> Iterator[Pair]:
 
 
 def definitions(folder: Path, apart: KeptApart, share: float, draw: random.Random) -> Iterator[Pair]:
-    """This share of the definitions, drawn; none of them where the share is 0."""
+    """Sample this share of the definitions."""
     for name in DEFINITIONS if share else ():
         for record in _records(folder / f"{name}.train.jsonl.gz"):
             if draw.random() < share and not apart.touches(record["text"]):

@@ -1,4 +1,4 @@
-"""What both sides of a move from farm-haystack to haystack-ai have to find, and the file that is handed over.
+"""The expected rankings for both sides of the move from farm-haystack to haystack-ai, and the exchanged file.
 
 The two cannot be installed together: each side is compared with this in its own session.
 """

@@ -1,4 +1,4 @@
-"""What differs between systems is said wherever files are read or written, and what only one system has is not used."""
+"""Encodings and newlines are explicit wherever files are opened, and no call exists on one system only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODE = [
 
 
 def calls(path: Path) -> Iterator[tuple[str, set[str], ast.Call]]:
-    """Every call in a file of a name or an attribute, with the names of its keywords."""
+    """Yield the calls in a file, each with its function's name and keyword names."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
@@ -24,7 +24,7 @@ def calls(path: Path) -> Iterator[tuple[str, set[str], ast.Call]]:
 
 
 def text_mode(call: ast.Call) -> str:
-    """The mode of an open() for text; "" for bytes, and for what is no file's."""
+    """Return the mode of an open() in text mode; "" for binary mode and calls on other objects."""
     modes = [one.value for one in call.args[:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)]
     mode = next((mode for mode in modes if set(mode) <= set("rwxabt+")), "")
     return "" if "b" in mode else mode

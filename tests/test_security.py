@@ -10,7 +10,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 POLICY = TESTS.parent / "SECURITY.md"
-#: Names each fault that was found, and the tests that show that it is mended.
+#: Lists the faults found, each with its regression tests.
 RELIABILITY = TESTS.parent / "docs" / "reliability.md"
 
 #: The beginning of each line of SECURITY.md -> the test module, and the test functions that prove it.
@@ -131,7 +131,7 @@ UNPICKLING = {"dill", "joblib", "marshal", "pickle", "shelve"}
 
 
 def test_no_module_can_open_a_pickle() -> None:
-    """None imports what unpickles, and numpy, which unpickles arrays of objects where it is let, is told not to."""
+    """No module imports an unpickler, and numpy.load is called with allow_pickle=False."""
     for path in (TESTS.parent / "dpr_tiny_retriever").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):

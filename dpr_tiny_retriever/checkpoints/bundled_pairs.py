@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parent.parent / "bundled"
 BUNDLED_PAIRS = {"bundled": "L2"}
 
 _RELEASE = ".".join(__version__.split(".")[:2])
-#: The default pair with its release, a name that later releases do not reuse for another pair.
+#: The name of the default pair in this release; later releases do not use it for other weights.
 BUNDLED_NAME = f"bundled@{_RELEASE}"
 _NAME = re.compile(rf"(?P<pair>{'|'.join(BUNDLED_PAIRS)})(@(?P<release>\d+\.\d+))?")
 

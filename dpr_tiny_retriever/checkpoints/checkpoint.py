@@ -158,7 +158,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     return record
 
 
-#: The least values of settings for which that is not 1. A text has at least [CLS], a token and [SEP].
+#: The smallest valid values of settings whose minimum is not 1. A text has at least [CLS], a token and [SEP].
 _LEAST = {"projection_dim": 0, "num_hidden_layers": 0, "max_position_embeddings": 3}
 
 

@@ -84,7 +84,7 @@ def save_tokenizer(tokenizer: PairTokenizer, directory: Path, max_length: int) -
         pair=f"{cls} $A {sep} $B:{second} {sep}:{second}",
         special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
     )
-    # Not by inner.save, whose errors of a full disk are bare Exceptions that name no file.
+    # inner.save() raises a bare Exception without the file's name when the disk is full.
     (directory / "tokenizer.json").write_text(inner.to_str(pretty=True), encoding="utf-8", newline="\n")
     lines = "".join(f"{token}\n" for token in _vocabulary_lines(inner.get_vocab()))
     (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")

@@ -34,7 +34,7 @@ UNUSED_NAME = re.compile(r"cls[./](?:predictions|seq_relationship)[./]|position_
 #: Bytes; as the safetensors library has it.
 MAX_HEADER = 100_000_000
 NUMPY_TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2", "I8": "<i1"}
-#: The end of the name of an int8 tensor's scales, one for each row: the name that compressed-tensors uses.
+#: Suffix of the tensor with an int8 tensor's row scales, as in compressed-tensors.
 SCALE_SUFFIX = "_scale"
 
 
@@ -54,9 +54,9 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 
 def quantize_rows(tensor: Array) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
-    """Return a matrix [rows, columns] in int8, and its scales [rows, 1] in float16: values are int8 times scale."""
+    """Quantize a matrix [rows, columns] to int8 with a scale for each row, float16 [rows, 1]."""
     largest = np.abs(tensor).max(axis=1, keepdims=True)
-    # Rounded up, so that no value exceeds 127 scales; rows of zeros have some scale.
+    # Rounded up, so that no value exceeds 127 and rows of zeros have a scale above 0.
     scales = np.nextafter((largest / 127).astype(np.float16), np.float16(np.inf))
     return np.rint(tensor / scales.astype(np.float32)).astype(np.int8), scales
 

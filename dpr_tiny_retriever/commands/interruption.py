@@ -43,11 +43,11 @@ def _end_orderly(number: int, frame: FrameType | None) -> None:
 
 
 class _Interrupted(SystemExit):
-    """The end of a run by a signal."""
+    """Raised when a signal ends the run."""
 
 
 class _Again:
-    """A hook for exceptions that Python drops, as in callbacks of weak references: a signal's is raised again later."""
+    """Handle exceptions that Python cannot raise, as in weak-reference callbacks: raise a signal's again later."""
 
     def __init__(self, former: Callable[[sys.UnraisableHookArgs], object]) -> None:
         self._former = former

@@ -161,7 +161,7 @@ def finished_shards(folder: Path) -> list[ShardRecord]:
 
 
 def _check_names(path: Path, shard: ShardRecord) -> None:
-    """Raise ValueError for files of other names than a shard's: what is named is read, replaced and removed."""
+    """Raise ValueError for names other than a shard's files, since named files are read, replaced and removed."""
     name = shard_name(shard.number)
     if path.name != f"{name}.json" or list(shard.files) not in (
         [f"{name}.parquet"],

@@ -1,4 +1,4 @@
-"""Check the values of a manifest, which may come from anybody and names files that are read and replaced."""
+"""Validate a manifest, which is untrusted input and names files to read and replace."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, TypeAlias, get_args
 
 from dpr_tiny_retriever.types import Similarity
 
-#: For each field, whether a value can be its own.
+#: A validity check for each field.
 Checks: TypeAlias = Mapping[str, Callable[[Any], bool]]
 
-#: More shards are not believed: a list of those that are missing has to fit into memory.
+#: More shards are refused: the list of missing ones has to fit into memory.
 _MOST_SHARDS = 10**7
-#: Far beyond what the vectors of any model need, and so that what is scaled fits float32.
+#: Far above the scale of any model's vectors; scaled values fit float32.
 _LARGEST_SCALE = 1e15
 
 
 def checked(record: object, checks: Checks) -> dict[str, Any]:
-    """Return the record if each of its fields passes its check; raises TypeError that names one that does not."""
+    """Return the record if all fields are valid; raises TypeError that names an invalid one."""
     if not isinstance(record, dict):
         raise TypeError(f"found {str(record)[:80]!r}; expected an object")
     for name, is_possible in checks.items():
@@ -27,7 +27,7 @@ def checked(record: object, checks: Checks) -> dict[str, Any]:
 
 
 def check_number_of_shards(num_rows: object, rows_per_shard: int) -> None:
-    """Raise TypeError for a number of rows that no folder of shards has."""
+    """Raise TypeError for an impossible number of rows."""
     if num_rows is not None and not (_is_count(num_rows) and int(num_rows) // rows_per_shard < _MOST_SHARDS):  # type: ignore[call-overload]
         raise TypeError(f"num_rows is {str(num_rows)[:80]!r}")
 

@@ -23,8 +23,7 @@ ID, VECTOR, DIGEST = "id", "vector", "digest"
 OWN_COLUMNS = (ID, VECTOR, DIGEST)
 _LARGEST_INT8 = 127
 _ROW_GROUP = 10_000
-#: What libraries raise where they parse a damaged file: pyarrow's errors are of several of these types, and numpy reads
-#: the header of an array as Python.
+#: Errors of libraries that parse a damaged file: pyarrow has several types, numpy parses array headers as Python.
 _DAMAGE = (
     *(OSError, LookupError, TypeError, ValueError, AttributeError, EOFError, RuntimeError, ArithmeticError),
     *(SyntaxError, tokenize.TokenError),
@@ -124,7 +123,7 @@ def _read_parquet(path: Path, carried: Sequence[str] | None) -> ShardRows:
 
 def _read_npy(path: Path, carried: Sequence[str] | None) -> ShardRows:
     lines = path.with_suffix(ROWS_SUFFIX)
-    # Mapped first, since a header may promise more than the file has, which would be allocated.
+    # Memory-mapped first: loading would allocate whatever size the header claims.
     vectors = np.array(np.load(path, allow_pickle=False, mmap_mode="r"))
     records = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     own = (ID, DIGEST, "bad")
@@ -139,7 +138,7 @@ def _read_npy(path: Path, carried: Sequence[str] | None) -> ShardRows:
 
 
 def _check_rows(rows: ShardRows) -> None:
-    """Raise ValueError for rows that no shard has."""
+    """Raise ValueError for invalid rows."""
     count = len(rows.ids)
     if rows.vectors.ndim != 2 or len(rows.vectors) != count:
         raise ValueError(f"{count} rows stand beside vectors of the shape {rows.vectors.shape}")

@@ -73,7 +73,7 @@ def _opened(path: Path) -> Iterator[Any]:
         # Column chunks are read a part at a time, so that large row groups take no more memory than small ones.
         with ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             yield file
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # UnicodeDecodeError: column names
         if getattr(error, "errno", None) is not None:  # of the disk
             raise
         raise DataError(path, f"the Parquet file is damaged ({error}); copy it again") from error

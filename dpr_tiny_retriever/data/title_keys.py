@@ -15,7 +15,7 @@ def likely_title_key(
 ) -> str | None:
     """Return the key that seems to hold the titles of most documents.
 
-    None where there is none, where it is one of those that are used already, and where any document has title_key.
+    None if there is none, if it is already in used, or if any document has title_key.
     """
     given = list(metadatas)
     counts = Counter(name for metadata in given for name, value in metadata.items() if _is_title(value))

@@ -32,7 +32,7 @@ _BLOCK_SIZE = 1 << _BLOCK_BITS
 _LARGEST_COUNT = (1 << (32 - _BLOCK_BITS)) - 1
 #: The length of a passage that was deleted, or that is not there yet.
 _ABSENT = -1
-#: A number of changes that no database has.
+#: No database has this number of changes.
 _NEVER = -1
 
 POSTINGS_TABLES = (
@@ -183,11 +183,11 @@ class Postings:
             self._connection.execute(query, (block, deleted, lengths.astype("<i4").tobytes()))
 
     def _read_lengths(self, changes: int) -> None:
-        """Bring the lengths of the passages up to date: those of new ones are read, those of deleted ones dropped."""
+        """Update the passage lengths in memory: read those of new passages, drop those of deleted ones."""
         if changes == self._read_at:
             return
         deleted = None if self._read_at == _NEVER else self._deletions.since(self._deletions_read)
-        self._read_at = _NEVER  # unless all that follows is done
+        self._read_at = _NEVER  # in case the following fails
         if deleted is None:
             self._clear()
         else:
@@ -204,7 +204,7 @@ class Postings:
         self._length_sum = 0
 
     def _drop(self, deleted: Numbers) -> None:
-        """Drop passages; those that were added and deleted since the last time are not known."""
+        """Drop passages, except those both added and deleted since the last update, which were never loaded."""
         deleted = deleted[np.isin(deleted >> _BLOCK_BITS, self._blocks)]
         rows = np.searchsorted(self._blocks, deleted >> _BLOCK_BITS) << _BLOCK_BITS | deleted % _BLOCK_SIZE
         rows = rows[self._lengths[rows] != _ABSENT]
@@ -219,7 +219,7 @@ class Postings:
             self._lengths = np.delete(by_block, empty, axis=0).reshape(-1)
 
     def _read_new_blocks(self) -> None:
-        """Read the last block that is known, and those after it: passages were added to no other."""
+        """Read the last known block and those after it; passages are only added there."""
         query = "SELECT block, lengths FROM bm25_blocks WHERE block >= ? ORDER BY block"
         found = self._connection.execute(query, (self._last_block,)).fetchall()
         if not found:
@@ -259,7 +259,7 @@ class Postings:
 
 
 def _decoded(blobs: Sequence[Any], dtype: str, count: int | None = None) -> NDArray[Any]:
-    """An array of the 4-byte numbers of all blobs; raises SQLite's own error for a file that is damaged."""
+    """Return the 4-byte numbers of all blobs as one array; raises sqlite3.DatabaseError for damaged ones."""
     sizes = [len(blob) if isinstance(blob, bytes) else 1 for blob in blobs]
     if any(size % 4 for size in sizes) or (count is not None and sum(sizes) != 4 * count):
         raise sqlite3.DatabaseError(f"{sum(sizes)} bytes stand where numbers of words belong")

@@ -1,4 +1,4 @@
-"""The passages that were deleted last, by number: what a reader in memory has to drop to follow the database."""
+"""A log of recent deletions in an index's database, from which readers update what they hold in memory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import sqlite3
 import numpy as np
 from numpy.typing import NDArray
 
-#: Deletions that are kept. A reader that has missed more reads everything anew.
+#: Length of the log. A reader that is further behind reloads everything.
 _KEPT = 8192
 
-#: Steps are consecutive, and the last one is always there.
+#: Steps are consecutive; the last one is always kept.
 DELETIONS_TABLE = "CREATE TABLE deletions (step INTEGER PRIMARY KEY, number INTEGER NOT NULL)"
 
 
 class Deletions:
-    """The table of one database. All methods are to be called within a transaction."""
+    """The log of one database. Call its methods within a transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """connection: to a database that has DELETIONS_TABLE."""
         self._connection = connection
 
     def add(self, numbers: NDArray[np.int64]) -> None:
-        """Say that the passages of these numbers are gone."""
+        """Log the deletion of passages, by number."""
         last = self.last_step() + len(numbers)
         kept = numbers[-_KEPT:].tolist()
         steps = range(last - len(kept) + 1, last + 1)
@@ -30,12 +30,12 @@ class Deletions:
         self._connection.execute("DELETE FROM deletions WHERE step <= ?", (last - _KEPT,))
 
     def last_step(self) -> int:
-        """The step of the last deletion; 0 where there was none."""
+        """Return the step of the last deletion; 0 if there was none."""
         [(step,)] = self._connection.execute("SELECT COALESCE(MAX(step), 0) FROM deletions")
         return int(step)
 
     def since(self, step: int) -> NDArray[np.int64] | None:
-        """The numbers of the passages that were deleted after a step; None where not all of them are kept."""
+        """Return the numbers of the passages deleted after a step; None if the log does not reach that far back."""
         [(first,)] = self._connection.execute("SELECT COALESCE(MIN(step), 1) FROM deletions")
         if first > step + 1:
             return None

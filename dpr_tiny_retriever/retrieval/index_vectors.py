@@ -16,7 +16,7 @@ _PRODUCT_SIZE = 1 << 18
 #: BLAS rounds the rows that are left over at the end of a matrix differently. With a multiple of this many rows, filled
 #: up with zeros, none are left over, and equal vectors have equal scores.
 _ROWS = 64
-#: A number of changes that no file has.
+#: No file has this number of changes.
 _NEVER = -1
 #: How far the square of a length of 1 may be off; rounding takes less than a millionth.
 _TOLERANCE = 0.01
@@ -57,17 +57,17 @@ class IndexVectors:
         return RankedList(numbers[best.rows[0]], best.scores[0])
 
     def _read(self) -> None:
-        """Bring the vectors up to date with the file, which any process may have changed.
+        """Update the vectors in memory from the file, which any process may have changed.
 
-        Those of new passages are read. Those of deleted ones are passed over, until they are more than the others:
-        then, and where the file does not know any more what was deleted since, all are read anew.
+        Reads the vectors of new passages, and masks those of deleted ones. Reloads all vectors when more than half are
+        masked, or when the log of deletions does not reach back to the last update.
         """
         changes = self._file.changes()
         if changes == self._read_at:
             return
         deletions = self._file.deletions
         deleted = None if self._read_at == _NEVER else deletions.since(self._deletions_read)
-        self._read_at = _NEVER  # unless all that follows is done
+        self._read_at = _NEVER  # in case the following fails
         if deleted is not None:
             self._is_present &= ~np.isin(self._numbers, deleted)
         if deleted is None or 2 * np.count_nonzero(self._is_present) < len(self._numbers):
@@ -82,7 +82,7 @@ class IndexVectors:
         self._is_present: NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def _read_new(self) -> None:
-        """Append the vectors of passages with higher numbers than are known."""
+        """Append the vectors of new passages, whose numbers are higher than all known ones."""
         last = int(self._numbers[-1]) if len(self._numbers) else 0
         filled, added = len(self._numbers), [self._numbers]
         for numbers, vectors in self._file.vectors_after(last):
@@ -100,7 +100,7 @@ class IndexVectors:
         self._is_present = np.append(self._is_present, np.ones(filled - len(self._is_present), np.bool_))
 
     def _refuse_damaged(self, vectors: Vectors) -> None:
-        """Raise UnusableIndexError for vectors that no model has made, which SQLite does not notice."""
+        """Raise UnusableIndexError for vectors of an impossible length: SQLite does not detect such damage."""
         with np.errstate(all="ignore"):
             squares = np.einsum("ij,ij->i", vectors, vectors)
             are_sound = np.abs(squares - 1) < _TOLERANCE if self._of_unit_length else np.isfinite(squares)

@@ -138,7 +138,7 @@ class SqliteFile:
             if any(words in str(error) for words in _ENVIRONMENT_ERRORS):
                 raise OSError(f"{self.path}: {error}") from error
             self.refuse_damaged(str(error), error)
-        except UnicodeDecodeError as error:  # of a message about a damaged table, whose name it repeats
+        except UnicodeDecodeError as error:  # in a message with the name of a damaged table
             self.refuse_damaged("its tables have no readable names", error)
 
 

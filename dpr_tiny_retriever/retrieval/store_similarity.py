@@ -1,4 +1,4 @@
-"""Vector stores of other projects: the similarity that they rank by, and whether the model ranks by the same."""
+"""The similarity measures of vector stores, and the error for a store that ranks unlike the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARKS: dict[StoreSimilarity, tuple[str, ...]] = {
 
 
 def similarity_named(name: str) -> StoreSimilarity | None:
-    """Return the similarity that a store calls by this name, such as "COSINE_DISTANCE", "ip" or "l2"; None if none."""
+    """Return the similarity measure that a name such as "COSINE_DISTANCE", "ip" or "l2" means; None if unknown."""
     name = name.lower()
     for kind, marks in _MARKS.items():
         if any(name.startswith(mark) or mark in name.split("_") for mark in marks):
@@ -26,9 +26,9 @@ def similarity_named(name: str) -> StoreSimilarity | None:
 
 
 def ranking_problem(found: StoreSimilarity, setting: str, needed: Similarity, remedy: str) -> str | None:
-    """Return why a store ranks otherwise than a model whose vectors do not have unit length; None if it does not.
+    """Return an error message if a store ranks unlike a model without unit-length vectors; None if it ranks alike.
 
-    setting: where the store's similarity was found; remedy: what else to do than to take another store.
+    setting: the store and the setting that names its similarity; remedy: the alternative to another store.
     """
     if found == needed:
         return None

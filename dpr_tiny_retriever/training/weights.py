@@ -40,7 +40,7 @@ def mean_pair(shares: Mapping[str, float]) -> DualEncoder:
 def write_bundle(pair: DualEncoder, folder: Path) -> None:
     """Write a pair whose sides are one encoder as one small folder: matrices in int8, biases and norms in float16.
 
-    It has no tokenizer.json, whose contents vocab.txt and tokenizer_config.json give too.
+    It has no tokenizer.json, which would repeat vocab.txt and tokenizer_config.json.
 
     Raises ValueError where the sides are two.
     """

@@ -32,7 +32,7 @@ with replaced_file(Path(sys.argv[1])) as part, replaced_folder(Path(sys.argv[2])
 
 
 def begin(folder: Path, name: str = "a", *how: str) -> subprocess.Popen[str]:
-    """A process that is writing the file and the folder of that name; as on Windows, if anything more is said."""
+    """Start a process that holds temporary names for a file and a folder; another argument simulates Windows."""
     command = [sys.executable, "-c", WAITING, str(folder / f"{name}.txt"), str(folder / name), *how]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

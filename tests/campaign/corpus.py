@@ -1,4 +1,4 @@
-"""Small files of every kind that is read, each with one thing wrong, or nothing: where tests and campaign begin."""
+"""The seed corpus for fuzzing: small files of every format, each valid or with a single defect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TARGETS = {
 
 
 def files(target: str) -> list[Path]:
-    """The files of the corpus that can stand in the place of a file of this name."""
+    """Return the corpus files that can replace a file of this name."""
     kinds = [kind for kind, name in TARGETS.items() if name == target]
     return sorted(path for kind in kinds for path in (CORPUS / kind).iterdir())
 
@@ -36,7 +36,7 @@ def names() -> list[str]:
 
 
 def write_model_with(folder: Path, name: str) -> Path:
-    """A sound model folder, but for one file, which is this one of the corpus."""
+    """Write a valid model folder with one file replaced by this corpus file."""
     kind = name.partition("/")[0]
     write_model(folder, RECORD, ARRAYS, weights=write_h5 if kind == "h5" else write_safetensors)
     if kind == "modules":

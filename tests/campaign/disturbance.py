@@ -35,7 +35,7 @@ def environment(folder: Path, how: How, at: int = 0, count: Path | None = None) 
 def run(
     arguments: list[str], folder: Path, how: How, at: int = 0, *, is_warm: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments to its end: a new one, or a fork of one that has imported the package."""
+    """Run Python with these arguments to its end, in a new process or in a fork of the warm one."""
     if is_warm:
         return warm_python.run(arguments, folder, environment(folder, how, at))
     return subprocess.run(
@@ -51,7 +51,7 @@ def run(
 
 
 def count_events(arguments: list[str], folder: Path) -> tuple[int, int]:
-    """How many changes a run makes below the folder, and how many of them are writes of data; it must succeed."""
+    """Count the changes of a successful run below the folder, and how many of them are writes of data."""
     with tempfile.NamedTemporaryFile("r") as file:
         done = subprocess.run(
             [sys.executable, *arguments],

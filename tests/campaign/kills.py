@@ -37,11 +37,11 @@ def choose(rng: random.Random, names: list[str] | None = None) -> WritingCommand
 
 
 def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[str]:
-    """Up to four kills of one command, each of the run that goes on.
+    """Kill a command up to four times, restarting it after each kill, and check the result of a final run.
 
-    Three of five are in the middle of a write of data, half of which is written; one is at any change of the folder,
-    such as before a rename; one is at any moment, by SIGKILL, SIGTERM or Ctrl-C. What was done before a kill is there
-    after it, and the last run, which nothing disturbs, completes the work.
+    Three of five kills come in the middle of a write, with half of the data written; one at any change of the folder,
+    such as before a rename; one at any moment, by SIGKILL, SIGTERM or Ctrl-C. Work reported as done before a kill must
+    survive it, and the final, undisturbed run must complete the rest.
     """
     rng = random.Random(seed)
     command = choose(rng, names)

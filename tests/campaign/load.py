@@ -89,7 +89,7 @@ def _ask(path: Path, core: DualEncoder, passages: int, stop: float, process: int
 
 
 def _check_nearest(index: PassageIndex, core: DualEncoder, question: str, kept: Vectors) -> None:
-    """The five nearest passages have the scores of their vectors, and none of those that nobody removes is nearer."""
+    """Check that the five results have their vectors' scores, and that no permanent passage is nearer than they are."""
     found = index.search(question, 5, mode="dense")
     query = core.encode_queries([question])[0]
     expected = core.encode_passages([(one.passage.title, one.passage.text) for one in found]) @ query

@@ -1,4 +1,4 @@
-"""Writes the files of corpus/ that no editor writes: of safetensors and of h5, each with one thing wrong, or nothing.
+"""Write the binary files of corpus/, safetensors and h5, each valid or with a single defect.
 
     python tests/campaign/make_corpus.py
 

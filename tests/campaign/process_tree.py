@@ -1,4 +1,4 @@
-"""The processor time of a process and its descendants, which tells a hang from a wait for a busy machine; Linux."""
+"""CPU time of a process tree, to tell a hang from a wait for a busy machine; Linux only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
-    """Whether a process hangs: for so many seconds it took next to no processor time, or it took far too much."""
+    """Detects hangs: almost no CPU time for a number of seconds, or far too much in total."""
 
     def __init__(self, process: int, seconds: float) -> None:
         self._process = process
@@ -20,12 +20,12 @@ class Watch:
         self.restart()
 
     def restart(self) -> None:
-        """Begin to count anew, such as for the next attempt."""
+        """Restart the count, for the next attempt."""
         self._begun = self._marked = processor_seconds(self._process)
         self._marked_at = time.monotonic()
 
     def hangs(self) -> bool:
-        """Whether it hangs now; to be asked every few seconds."""
+        """Return whether the process hangs; call this every few seconds."""
         used, now = processor_seconds(self._process), time.monotonic()
         if used - self._begun > self._seconds * (os.cpu_count() or 1):
             return True
@@ -37,7 +37,7 @@ class Watch:
 
 
 def processor_seconds(process: int) -> float:
-    """What a process, its living descendants and those that they have waited for have used so far."""
+    """Return the CPU seconds of a process, its living descendants and the children they have waited for."""
     return sum(sum(_fields(one)[11:15]) for one in _tree(process)) / _TICKS
 
 

@@ -68,7 +68,7 @@ def _texts(folder: Path) -> None:
 
 
 def _shards(name: str, folder: Path) -> None:
-    # A shard whose files have another size counts as unfinished; this one is to be read, whatever was done to it.
+    # Record the mutated size: a shard of another size counts as unfinished and would not be read.
     record = folder / name / "part-00001.json"
     said = json.loads(record.read_bytes())
     said["bytes"] = sum((folder / name / file).stat().st_size for file in said["files"])
@@ -84,7 +84,7 @@ def _sources(name: str, folder: Path) -> None:
 
 
 def _index(folder: Path) -> None:
-    # What is opened is a copy: SQLite keeps files beside it, and repairs what a kill has left.
+    # Open a copy: SQLite creates files beside the database and rolls back unfinished transactions in it.
     copy = folder / "copy.sqlite"
     for suffix in INDEX_FILE_SUFFIXES:
         copy.with_name(copy.name + suffix).unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def write_sound(folder: Path) -> None:
 
 
 def _write_vectors(folder: Path) -> None:
-    """Shards of both formats, as far as they can be written here, and an index."""
+    """Write shards in the formats whose libraries are installed, and an index."""
     pair = encoder(folder.parent)
     rows = shard_folders.write(folder / "rows.jsonl", shard_folders.records())
     (folder / "source.jsonl.gz").write_bytes(gzip.compress(rows.read_bytes()))
@@ -180,7 +180,7 @@ def outcome(read: Reader, folder: Path, path: Path) -> str:
 
 
 def _start(rng: random.Random, name: str, sound: bytes) -> bytes:
-    """What is mutated: the sound file, or one of the corpus in its place."""
+    """Return the bytes to mutate: the sound file's or those of a corpus file for it."""
     others = corpus.files(name)
     return rng.choice(others).read_bytes() if others and rng.random() < 0.3 else sound
 

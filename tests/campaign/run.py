@@ -30,7 +30,7 @@ from campaign.process_tree import Watch, kill_tree
 
 TESTS = Path(__file__).parents[1]
 
-#: Each part, its share of the time, and for how many seconds an attempt that hangs may be idle; see Watch.
+#: Each part with its share of the time and the idle seconds after which an attempt hangs; see Watch.
 PARTS = {
     "kills": (8, 900),
     "load": (1.8, 1800),
@@ -44,7 +44,7 @@ PARTS = {
 }
 
 
-#: The Python of an environment with farm-haystack, which excludes haystack-ai; without it that part is left out.
+#: Environment variable with the interpreter for the farm-haystack part (haystack-ai excludes it); unset skips the part.
 FARM_PYTHON = os.environ.get("CAMPAIGN_FARM_PYTHON")
 
 
@@ -166,7 +166,7 @@ def table(outcomes: dict[str, Outcome]) -> str:
 
 
 def totals(outcomes: dict[str, Outcome]) -> str:
-    """How many kills and inputs there were in all parts."""
+    """Return the total numbers of kills and inputs."""
     counts: Counter[str] = Counter()
     for one in outcomes.values():
         counts.update(one.counts)

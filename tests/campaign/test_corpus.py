@@ -20,7 +20,7 @@ from dpr_tiny_retriever.data.passage_store import PassageStore
 from dpr_tiny_retriever.data.records import DataError
 from dpr_tiny_retriever.data.skipped_records import SkippedRecords
 
-#: A part of the message for each file of a model; None for one that is read.
+#: For each model file, a part of the error message, or None if it is read.
 MODELS = {
     "config/architecture-of-code.json": "auto_map names code of the model's own (evil.Model), which is never run",
     "config/cut.json": "config.json: not valid JSON (Unterminated string",
@@ -86,7 +86,7 @@ MODELS = {
     "vocabulary/word-twice.txt": None,
 }
 
-#: For each file of data a part of the message, or how many records are read and left out.
+#: For each data file, a part of the error message, or the numbers of records read and skipped.
 DATA: dict[str, str | tuple[int, int]] = {
     "dpr/byte-order-mark.json": (1, 0),
     "dpr/cut.json": "cut.json:1: broken JSON: unterminated string",

@@ -1,6 +1,6 @@
-"""A Python that has imported what the commands need, and forks for each run of one: a run costs a tenth.
+"""A fork server with the package already imported, so that running a command takes a tenth of the time.
 
-Started by run(), with the library of disturbed_writes.c before the system's; it takes requests as lines of JSON.
+run() starts it with disturbed_writes.c preloaded, and sends requests as lines of JSON.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: Imported beside the package's own modules, where they are installed.
+#: Libraries to import too, if installed.
 _LIBRARIES = ["bm25s", "h5py", "ir_measures", "matplotlib.pyplot", "pyarrow.parquet", "safetensors.numpy", "tokenizers"]
 
 
 def run(arguments: list[str], folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """As subprocess.run with a new Python in this folder, of whose variables those of the disturbance count."""
+    """Run Python with these arguments in a fork, in this folder and environment; returns what subprocess.run would."""
     server = _server(variables["LD_PRELOAD"])
     request = {"arguments": arguments, "folder": str(folder), "variables": variables}
     assert server.stdin is not None
@@ -40,7 +40,7 @@ def run(arguments: list[str], folder: Path, variables: dict[str, str]) -> subpro
 def _server(library: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "campaign.warm_python"],
-        cwd=Path(__file__).parent.parent,  # has "campaign", but not the package, of which the installed one is meant
+        cwd=Path(__file__).parent.parent,  # so that "campaign" is found, and the package where it is installed
         env={**os.environ, "LD_PRELOAD": library, "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ def _run(request: dict[str, Any]) -> None:
         streams[descriptor] = os.open(_output(folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for descriptor, stream in streams.items():
         os.dup2(stream, descriptor)
-    sys.stdin = os.fdopen(0)  # the former one has been read from
+    sys.stdin = os.fdopen(0)  # the server's own has buffered further requests
     os.chdir(folder)
     os.environ.update(variables)
     ctypes.CDLL(variables["LD_PRELOAD"]).disturb()

@@ -1,4 +1,4 @@
-"""What a folder of shards may not do, whoever made it: read, replace or remove other files, or take all memory."""
+"""An untrusted folder of shards cannot make readers access other files or exhaust memory."""
 
 from __future__ import annotations
 

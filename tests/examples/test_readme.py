@@ -1,4 +1,4 @@
-"""README and the site: every Python block runs and prints what it says; links, figures and messages are true."""
+"""README and documentation: Python blocks run and print their comments; links, figures and messages are checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SNIPPET = re.compile(r'^--8<-- "([^":]+)', flags=re.MULTILINE)
 
 
 def blocks() -> dict[str, str]:
-    """The Python code below each heading of README and the site's pages, but for files that a page includes."""
+    """Return the Python code below each heading of README and the pages, without included files."""
     found = {}
     for page in PAGES:
         sections = re.split(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -88,7 +88,7 @@ def test_readme_is_short() -> None:
 
 
 def test_the_figures_of_readme_are_those_of_the_evaluation() -> None:
-    """By row: the hit rates of one system in README are those of its row for each data set on the page."""
+    """README's hit rates equal those in docs/evaluation.md, for each system and data set."""
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     rates: dict[str, list[str]] = {}
     data = ""
@@ -103,7 +103,7 @@ def test_the_figures_of_readme_are_those_of_the_evaluation() -> None:
 
 
 def _system(cell: str) -> str:
-    """The name of a system without what is said of it."""
+    """Return the name of a system without its description."""
     name = re.sub(r" \(.*|, the teacher|\*", "", cell)
     return name.replace("MiniLM-L6 +", "MiniLM +")
 

@@ -1,4 +1,4 @@
-"""An index file that is damaged, or that somebody has made up: named as such, whatever is wrong with it."""
+"""A damaged or forged index file gives an error that names it, whatever the defect."""
 
 from __future__ import annotations
 

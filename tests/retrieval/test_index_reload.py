@@ -1,4 +1,4 @@
-"""How an index follows a file that is written to: what a reader reads again, and that it finds what a new one finds."""
+"""An open index follows changes of its file: it rereads little, and finds what a newly opened one finds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLORS = ["red", "green", "blue"]
 
 
 class Counted(sqlite3.Cursor):
-    """A cursor that counts the bytes of the blobs that it gives."""
+    """A cursor that counts the bytes of fetched blobs."""
 
     read = 0
 
@@ -50,7 +50,7 @@ class CountedConnection(sqlite3.Connection):
 
 @pytest.fixture
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], int]:
-    """How many bytes of blobs a call reads from SQLite files that are opened in the test."""
+    """Count the blob bytes that a call reads from SQLite."""
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **options: connect(*a, factory=CountedConnection, **options))
 
@@ -116,7 +116,7 @@ def answers(index: PassageIndex) -> list[list[FoundPassage]]:
 def test_a_reader_that_follows_finds_what_one_finds_that_opens_the_file_anew(
     tmp_path: Path, small: DualEncoder, similarity: Similarity
 ) -> None:
-    """Some deletions are more than the file keeps a record of, some empty the index or whole blocks of it."""
+    """Some deletions exceed the log, some empty the index or whole blocks."""
     encoder = copy.deepcopy(small)
     encoder.query_encoder.similarity = encoder.passage_encoder.similarity = similarity
     rng, path = random.Random(3), tmp_path / "index.sqlite"

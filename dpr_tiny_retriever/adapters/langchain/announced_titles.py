@@ -1,4 +1,4 @@
-"""How titles reach the embeddings past a vector store that hands them plain texts."""
+"""Pass titles to the embeddings around a vector store, which passes them texts only."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextvars import ContextVar
 
 
 class AnnouncedTitles:
-    """The title of each text that a vector store is about to embed, and which of them have not been asked for yet.
+    """The titles of the texts that a vector store is about to embed, and those not yet embedded.
 
-    A text has one title here, so that neither batches nor the order in which a store embeds its texts matter.
+    Titles are found by text, so that a store may embed the texts in any order and batches.
     """
 
     def __init__(self, titles: Mapping[str, str]) -> None:
-        """titles: text -> title, "" where it has none."""
+        """titles: text -> title, "" if it has none."""
         self._titles = titles
         self._waiting = {text for text, title in titles.items() if title}
 
     def of(self, texts: Sequence[str]) -> list[str]:
-        """The title of each text, "" where it has none.
+        """Return the title of each text, "" if it has none.
 
-        A text that was not announced is taken without title where it stands alone: stores embed one text of their own
-        to learn the vectors' length. Among others it raises ValueError: the store has changed the texts.
+        A single unknown text has no title: stores embed one of their own to learn the dimension. An unknown one among
+        several raises ValueError, since the store has changed its texts.
         """
         for text in texts:
             if self._waiting and len(texts) > 1 and text not in self._titles:
@@ -34,7 +34,7 @@ class AnnouncedTitles:
         return [self._titles.get(text, "") for text in texts]
 
     def check_all_asked_for(self) -> None:
-        """Raise ValueError where a text with a title was never embedded here, though the store says it has added it."""
+        """Raise ValueError if the store added a text with a title without embedding it here."""
         if self._waiting:
             text = next(iter(self._waiting))
             raise ValueError(
@@ -49,13 +49,13 @@ _ANNOUNCED: ContextVar[AnnouncedTitles | None] = ContextVar("dpr_tiny_announced_
 
 
 def announced_titles() -> AnnouncedTitles | None:
-    """What has been announced in this context: by the one TitledVectorStore that is adding documents in it."""
+    """Return the titles announced in this context, by a TitledVectorStore that is adding documents."""
     return _ANNOUNCED.get()
 
 
 @contextmanager
 def announce(titles: Mapping[str, str]) -> Iterator[None]:
-    """Announce the titles of the texts that a store embeds meanwhile; raise ValueError if it embeds them otherwise."""
+    """Announce titles to the embeddings within the context; raises ValueError at its end if any was not embedded."""
     announced = AnnouncedTitles(titles)
     before = _ANNOUNCED.set(announced)
     try:

@@ -1,4 +1,4 @@
-"""The documents of a vector store, with their words: what a blend needs beside the store."""
+"""The documents of a vector store and a BM25 index of them, for blending with the store's results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dpr_tiny_retriever.retrieval.bm25_mirror import BM25Mirror
 
 
 class BlendedDocuments:
-    """Documents by id, with a BM25 index of the passages that the embeddings make of them.
+    """Documents by id, with a BM25 index of their passages.
 
-    Many stores return documents without their ids: those are recognised by text and metadata.
+    Many stores return documents without ids; those are matched by text and metadata.
     """
 
     def __init__(self, title_key: str | None, title_separator: str | None) -> None:
@@ -37,16 +37,16 @@ class BlendedDocuments:
         return _restored, (self.title_key, self._title_separator, list(self._documents.values()))
 
     def passage(self, document: Document) -> Passage:
-        """What the embeddings make of a document."""
+        """Return the passage that is embedded for a document."""
         return embedded_passage(title_of(document, 0, self.title_key), document.page_content, self._title_separator)
 
     def replace(self, documents: Sequence[Document]) -> None:
-        """Hold these documents, each with its id, and no others."""
+        """Replace all documents by these, which have ids."""
         self.delete(list(self._documents))
         self.add(documents)
 
     def add(self, documents: Sequence[Document]) -> None:
-        """Add documents, each with its id; one of the same id is replaced."""
+        """Add documents, which have ids; replace those whose id is known."""
         ids = [str(document.id) for document in documents]
         self.bm25.add(ids, [self.passage(document) for document in documents])
         self._forget(ids)
@@ -55,15 +55,15 @@ class BlendedDocuments:
             self._ids_of_text.setdefault(document.page_content, []).append(id)
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Remove documents by id; an unknown id is passed over."""
+        """Remove documents by id; ignore unknown ids."""
         gone = list(ids)
         self.bm25.delete(gone)
         self._forget(gone)
 
     def id_of(self, found: Document, taken: Collection[str]) -> str | None:
-        """The id of a document that the store returned; None for one that was added to the store alone.
+        """Return the id of a document found by the store; None if it was added to the store only.
 
-        taken: the ids of this search's documents so far, to tell several of the same text apart.
+        taken: ids already given to this search's documents, for documents with equal texts.
         """
         if found.id is not None and found.id in self._documents:
             return found.id
@@ -73,15 +73,15 @@ class BlendedDocuments:
         return next(iter(alike or same), None)
 
     def document(self, id: str, found: Document | None) -> Document | None:
-        """A copy of a document as it was given; of an unknown id: what the store returned.
+        """Return a copy of the document as given, or the one found by the store if the id is unknown.
 
-        None where the document has been deleted since it was found by its words.
+        None if the document was deleted after BM25 found it.
         """
         document = self._documents.get(id)
         return found if document is None else with_id(document)
 
     def ids_where(self, metadata: Mapping[str, Any]) -> list[str]:
-        """The ids of the documents that have these values in their metadata."""
+        """Return the ids of the documents whose metadata have these values."""
         documents = list(self._documents.items())  # another thread may add some meanwhile
         return [id for id, document in documents if _holds(document.metadata, metadata)]
 
@@ -96,7 +96,7 @@ class BlendedDocuments:
 
 
 def with_id(document: Document) -> Document:
-    """A copy of a document, with an id of its own where it has none."""
+    """Return a copy of a document, with a new id if it has none."""
     return Document(
         page_content=document.page_content, metadata=dict(document.metadata), id=document.id or str(uuid4())
     )

@@ -1,4 +1,4 @@
-"""The vector store that is having documents embedded, which LangChain does not name to embeddings."""
+"""Find the vector store that calls the embeddings: LangChain does not pass it to them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _MOST_FRAMES = 12
 
 
 class Addition(NamedTuple):
-    """What the method of a vector store that calls the embeddings has in hand."""
+    """A vector store's call that adds documents: the store and the documents' metadata."""
 
     store: VectorStore | None
-    """None where the method is still making the store."""
+    """None in from_documents and from_texts, which have no store yet."""
     metadatas: list[Mapping[str, Any]]
-    """Of the documents that have any."""
+    """Of the documents with metadata."""
 
 
 def current_addition() -> Addition | None:
-    """Return the addition that embeddings are called for; None where no vector store calls them.
+    """Return the vector store's call that the embeddings run in; None if no vector store calls them.
 
-    LangChain gives embeddings texts alone. Store and metadata are in the local variables of the calling method.
+    LangChain passes texts only, so store and metadata are read from the local variables of the calling method.
     """
     frame = sys._getframe(2)
     for _ in range(_MOST_FRAMES):

@@ -1,4 +1,4 @@
-"""Documents in batches, in each of which no text has two titles: as they are handed to a vector store."""
+"""Split documents into batches for a vector store, so that within a batch equal texts have equal titles."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from dpr_tiny_retriever.adapters.langchain.titles import title_of
 
 
 class DocumentBatch(NamedTuple):
-    """Documents for one call of a store's method, and what else goes into that call."""
+    """The documents and further arguments of one call of a store's method."""
 
     positions: Sequence[int]
-    """Where these documents stood among all that were given."""
+    """The positions of these documents among all given ones."""
     documents: list[Document]
     options: dict[str, Any]
     titles: dict[str, str]
-    """text -> title, "" where there is none."""
+    """text -> title, "" if there is none."""
 
 
 def in_batches(
     documents: Iterable[Document], title_key: str | None, options: Mapping[str, Any], stamp: str | None
 ) -> list[DocumentBatch]:
-    """Part documents into batches: mostly one. At least one, though it be empty.
+    """Split documents into batches, usually a single one; no documents are one empty batch.
 
-    options: for the store's method. Of them `ids`, one a document, is parted as the documents are.
-    stamp: what their metadata is to say of the model; None: nothing.
+    options: for the store's method; `ids`, one for each document, are split like the documents.
+    stamp: the model stamp to add to the metadata; None adds none.
     """
     given = list(documents)
     titles = [title_of(document, position, title_key) for position, document in enumerate(given)]
@@ -59,14 +59,14 @@ def in_batches(
 
 
 def with_ids(documents: Sequence[Document], options: Mapping[str, Any]) -> dict[str, Any]:
-    """options with the documents' ids, where any has one: older releases of LangChain forget them in from_documents."""
+    """Return options with the documents' ids, if any has one: older LangChain releases drop them in from_documents."""
     if "ids" in options or not any(document.id for document in documents):
         return dict(options)
     return {**options, "ids": [document.id or str(uuid4()) for document in documents]}
 
 
 def in_given_order(batches: Sequence[DocumentBatch], ids: Sequence[Sequence[str]]) -> list[str]:
-    """The ids that the store gave to each batch, in the order in which the documents were given."""
+    """Return the ids of all batches in the order of the given documents."""
     if len(batches) == 1:
         return list(ids[0])
     by_position = {
@@ -78,7 +78,7 @@ def in_given_order(batches: Sequence[DocumentBatch], ids: Sequence[Sequence[str]
 
 
 def as_documents(texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
-    """Documents of texts and, where there are any, their metadata; raises ValueError where there are not as many."""
+    """Return documents of texts and metadata; raises ValueError if their numbers differ."""
     given = list(texts)
     if metadatas is not None and len(metadatas) != len(given):
         raise ValueError(f"there are {len(given)} texts and {len(metadatas)} metadatas; expected as many")

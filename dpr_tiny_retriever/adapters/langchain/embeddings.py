@@ -120,7 +120,7 @@ class TinyDPREmbeddings(Embeddings):
 
     @cached_property
     def namespace(self) -> str:
-        """Names what decides the vectors of texts: model, length, options, title_separator; letters, digits, hyphens.
+        """Return a name that changes with the model, lengths, options and title_separator; letters, digits, hyphens.
 
         For CacheBackedEmbeddings, and beside a collection's own name for the record manager of LangChain's indexing
         API, so that another model embeds all documents again.
@@ -140,7 +140,7 @@ class TinyDPREmbeddings(Embeddings):
         return f"{self.namespace}-{digest}"
 
     def _passages(self, texts: Iterable[str]) -> Iterable[PassageLike]:
-        """What to encode of texts; what is no text is left to the encoder, which names its position."""
+        """Return the passages to encode; leaves invalid input to the encoder, whose error names its position."""
         announced = announced_titles()
         if isinstance(texts, str) or not isinstance(texts, Iterable):
             return texts
@@ -155,7 +155,7 @@ class TinyDPREmbeddings(Embeddings):
         return [embedded_passage(title, text, self.title_separator) for title, text in zip(titles, texts, strict=True)]
 
     def _check_bare_store(self) -> None:
-        """Warn, once each, where a vector store without TitledVectorStore leaves titles out or ranks otherwise."""
+        """Warn, once each, if a vector store without TitledVectorStore omits titles or ranks unlike the model."""
         addition = current_addition()
         if addition is None:
             return
@@ -174,7 +174,7 @@ class TinyDPREmbeddings(Embeddings):
 
 
 def below_caches(embeddings: Embeddings) -> Embeddings:
-    """The embeddings that a cache, or several, stands before, as CacheBackedEmbeddings does."""
+    """Return the embeddings below any caches, such as CacheBackedEmbeddings."""
     while isinstance(inner := getattr(embeddings, "underlying_embeddings", None), Embeddings):
         embeddings = inner
     return embeddings

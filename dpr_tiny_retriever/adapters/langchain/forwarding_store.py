@@ -1,4 +1,4 @@
-"""A LangChain vector store that searches another one."""
+"""A LangChain vector store that forwards searches to another one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ ScoredDocuments = list[tuple[Document, float]]
 
 
 class ForwardingVectorStore(VectorStore):
-    """Searches, gets and deletes by another store; arguments are those of that store's own methods.
+    """Forwards searches, gets and deletions, with their arguments, to another store.
 
-    `returned` sees every document that comes back, `check_found` those that a search has found, before it.
+    Subclasses change returned documents in `returned`, and check search results in `check_found` before that.
     """
 
     vectorstore: VectorStore
     """The store itself."""
 
     def returned(self, document: Document) -> Document:
-        """What a caller gets in the place of a document of the store."""
+        """Return the document to give to the caller for one of the store."""
         return document
 
     def check_found(self, documents: Sequence[Document]) -> None:
-        """Raise an error where the documents that a search has found are not to be returned."""
+        """Raise an error if search results must not be returned."""
 
     def _all_returned(self, documents: Iterable[Document]) -> list[Document]:
         return [self.returned(document) for document in documents]

@@ -1,4 +1,4 @@
-"""The model's stamp in the metadata of LangChain documents: written as they are stored, checked when they are found."""
+"""The model stamp in the metadata of LangChain documents: added when stored, checked when found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def without_stamp(document: Document) -> Document:
 
 
 class MismatchReport:
-    """Reports that a store does not suit the model: by ModelMismatchError, or by one warning for each problem."""
+    """Reports mismatches between store and model by ModelMismatchError, or by one warning for each."""
 
     def __init__(self, on_mismatch: OnMismatch) -> None:
         if on_mismatch not in get_args(OnMismatch):
@@ -38,7 +38,7 @@ class MismatchReport:
         self._warned: set[str] = set()
 
     def report(self, problem: str | None) -> None:
-        """Raise or warn; None is no problem."""
+        """Raise or warn, unless problem is None."""
         if problem is None:
             return
         if self.on_mismatch == "error":

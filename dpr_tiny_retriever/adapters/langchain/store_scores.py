@@ -1,4 +1,4 @@
-"""What the scores of a vector store mean, which LangChain leaves to each store."""
+"""Convert the scores of vector stores, whose meaning differs by store, to similarities and relevances."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ Value = TypeVar("Value", float, Scores)
 #: 1 - similarity (PGVectorStore by cosine, Chroma by cosine and ip), the L2 distance (PGVectorStore, Qdrant) and its
 #: square (FAISS, Chroma, Milvus).
 ScoreKind = Literal["similarity", "distance", "l2", "squared_l2"]
-#: How many passages are encoded to find the kind, and how many different scores it takes to rely on it later.
+#: Passages encoded to detect the kind of score, and the distinct scores needed to keep the result for later searches.
 _SAMPLES = 8
 _TELLING_SAMPLES = 3
-#: The largest error of a kind that fits, in cosines. Stores that quantise vectors are less exact: all hits are encoded.
+#: Largest difference, as a cosine, between a store's score and the exact one. Scores of quantized vectors exceed it, so
+#: their hits are encoded.
 _TOLERANCE = 1e-3
-#: How scores are read, in this order: kinds of score, and two more that exact_dot pairs have.
+#: The kinds of score to try, in this order; the last two occur with exact_dot pairs only.
 _READINGS = (*get_args(ScoreKind), "cosine", "cosine distance")
 
 
@@ -53,10 +54,10 @@ def relevance_score_fn(embeddings: TinyDPREmbeddings, kind: ScoreKind = "similar
 
 
 class StoreScores:
-    """Turns a store's scores into cosines or dot products, as the embeddings' similarity has it.
+    """Converts a store's scores to cosines or dot products, whichever the embeddings compare by.
 
-    At the first searches some of the hits are encoded, which shows of what kind the store's scores are. Where none of
-    the known kinds fits, all hits are encoded, each passage once: its vector is kept.
+    The first searches encode some of the hits to detect the kind of score. If no known kind fits, all hits are encoded;
+    their vectors are cached.
     """
 
     def __init__(self, embeddings: Embeddings) -> None:
@@ -130,13 +131,13 @@ class StoreScores:
         return np.asarray(self._embeddings.embed_documents([passage.text for passage in passages]), np.float64)
 
     def _scaled(self, vectors: Scores) -> Scores:
-        """To unit length, where similarities are cosines."""
+        """Normalize vectors to unit length if similarities are cosines."""
         norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
         return vectors / np.where(norms > 0, norms, 1) if self.cosine else vectors
 
 
 def _similarity(kind: str, scores: Value, query_norm: float = 1.0, bound: float = 1.0) -> Value:
-    """Return the similarities that scores of this kind stand for; query_norm, bound: as in dot_from_cosine."""
+    """Convert scores of this kind to similarities; query_norm, bound: as in dot_from_cosine."""
     if kind == "similarity":
         return scores
     if kind == "distance":

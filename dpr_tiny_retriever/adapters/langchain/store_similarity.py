@@ -1,4 +1,4 @@
-"""Which similarity a LangChain vector store ranks by, and whether that is the model's."""
+"""Find the similarity measure of a LangChain vector store, and compare it with the model's."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _REMEDIES = {
 
 
 def ranks_by(store: Any) -> tuple[StoreSimilarity, str] | None:
-    """Return the similarity of a store, or of a class of stores, and where it was read from; None if unknown."""
+    """Return the similarity measure of a store or store class, and the setting that names it; None if unknown."""
     made = store if isinstance(store, type) else type(store)
     if issubclass(made, InMemoryVectorStore):
         return "cosine", made.__name__
     for name, value in _settings(store):
-        text = str(getattr(value, "name", value))  # mostly a member of an enumeration
+        text = str(getattr(value, "name", value))  # most are enum members
         kind = similarity_named(text)
         if kind is not None:
             return kind, f"{made.__name__} with {name}={text!r}"
@@ -31,7 +31,7 @@ def ranks_by(store: Any) -> tuple[StoreSimilarity, str] | None:
 
 
 def store_problem(encoder: DualEncoder, store: Any) -> str | None:
-    """Return why a store ranks otherwise than a pair does; None if it does not, or is unknown."""
+    """Return an error message if a store ranks unlike the pair; None if it ranks alike or its measure is unknown."""
     found = None if encoder.ranks_alike else ranks_by(store)
     if found is None:
         return None
@@ -39,7 +39,7 @@ def store_problem(encoder: DualEncoder, store: Any) -> str | None:
 
 
 def _settings(store: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what may say how a store compares vectors, by the names of its own parameters."""
+    """Yield the names and values of settings that may name the similarity measure."""
     if getattr(store, "_normalize_L2", False):  # FAISS
         yield "normalize_L2", "cosine"
     yield "distance", getattr(store, "distance", None)  # Qdrant

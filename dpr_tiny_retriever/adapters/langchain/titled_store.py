@@ -69,7 +69,7 @@ class TitledVectorStore(ForwardingVectorStore):
         self.title_key = title_key
         self.stamp_documents = stamp_documents
         self._embeddings = embeddings or vectorstore.embeddings
-        #: The embeddings themselves, where a cache stands before them.
+        #: The embeddings below any cache.
         self.tiny_dpr_embeddings = _tiny_dpr_embeddings(self._embeddings, type(vectorstore).__name__)
         self._has_warned = False
         self._mismatches = MismatchReport(on_mismatch)
@@ -82,16 +82,16 @@ class TitledVectorStore(ForwardingVectorStore):
 
     @property
     def embeddings(self) -> Embeddings | None:
-        """What the store embeds by."""
+        """The embeddings of the store."""
         return self._embeddings
 
     @property
     def on_mismatch(self) -> OnMismatch:
-        """What happens where the store does not suit the model."""
+        """Whether a mismatch between store and model is an error or a warning."""
         return self._mismatches.on_mismatch
 
     def returned(self, document: Document) -> Document:
-        """The document as it was given, without the stamp."""
+        """Return the document without the stamp."""
         return without_stamp(document)
 
     def check_found(self, documents: Sequence[Document]) -> None:

@@ -11,9 +11,9 @@ from dpr_tiny_retriever.passage import Passage
 
 
 def title_of(document: Document, position: int, key: str | None) -> str:
-    """The document's title, "" where it has none or key is None.
+    """Return the document's title, "" if it has none or key is None.
 
-    Raises TypeError, which names the document's position, for what is no document and a title that is not a str.
+    Raises TypeError, which names the position, unless it is a Document whose title is a str or None.
     """
     if not isinstance(document, Document):
         raise TypeError(f"document {position} is {type(document).__name__}; expected a LangChain Document")
@@ -27,7 +27,7 @@ def title_of(document: Document, position: int, key: str | None) -> str:
 
 
 def check_title_key(title_key: object) -> None:
-    """Raise TypeError or ValueError for what is no key of metadata; None is none."""
+    """Raise TypeError or ValueError for an invalid title_key; None means no titles."""
     if title_key is not None and not isinstance(title_key, str):
         raise TypeError(f"title_key is {title_key!r}; expected a key of the metadata, such as 'title', or None")
     if title_key == "":
@@ -35,17 +35,17 @@ def check_title_key(title_key: object) -> None:
 
 
 def warn_of_titles(what: str, remedy: str) -> None:
-    """Warn that titles are left out of vectors, where the user's code called LangChain."""
+    """Warn that titles are not embedded, at the user's call of LangChain."""
     warn_user(f"{what}, so that they are not embedded, which costs many questions their passage: {remedy}")
 
 
 def warn_user(message: str) -> None:
-    """Warn where the user's code called LangChain."""
+    """Warn at the user's call of LangChain."""
     warnings.warn(message, UserWarning, stacklevel=_user_level())
 
 
 def embedded_passage(title: str, text: str, separator: str | None) -> Passage:
-    """What is embedded of a text and the title in its metadata; separator: what ends a title in the text itself."""
+    """Return the passage to embed for a title and a text; separator: what ends a title within the text."""
     if separator is None:
         return Passage(title, text)
     if title:
@@ -55,7 +55,7 @@ def embedded_passage(title: str, text: str, separator: str | None) -> Passage:
 
 
 def check_separator(separator: object) -> None:
-    """Raise TypeError or ValueError for what cannot stand between title and text."""
+    """Raise TypeError or ValueError for an invalid title_separator."""
     if not isinstance(separator, str):
         raise TypeError(f"title_separator is {separator!r}; expected str, for example ' | '")
     if not separator:
@@ -63,7 +63,7 @@ def check_separator(separator: object) -> None:
 
 
 def _user_level() -> int:
-    """The stack level, as warnings count it, of the first function that is neither LangChain's nor ours."""
+    """Return the stacklevel for warnings.warn of the nearest caller outside LangChain and this package."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
         ("langchain", "dpr_tiny_retriever")

@@ -180,7 +180,7 @@ def read_ids(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _checked_about(path: Path) -> dict[str, Any]:
-    """Read a description; raises ValueError that names the file where it is damaged."""
+    """Read a description; raises ValueError that names the file if it is damaged."""
     try:
         about: dict[str, Any] = json.loads(path.read_bytes())
         numbers = [about["embedding_dim"]]

@@ -148,7 +148,7 @@ class Changing(InMemoryVectorStore):
 
 
 class InAnotherThread(InMemoryVectorStore):
-    """Embeds where it is not seen for whom."""
+    """Embeds in another thread, outside the context of the call."""
 
     def add_documents(self, documents: list[Document], ids: list[str] | None = None, **kwargs: Any) -> list[str]:
         with ThreadPoolExecutor(1) as threads:

@@ -199,7 +199,7 @@ def check_ranking(store: TitledVectorStore, how: Store, documented: DocumentedSt
 
 
 def largest(store: TitledVectorStore) -> float:
-    """The largest dot product that the last question can have with any passage."""
+    """The upper bound of the last question's dot product with any passage: its norm times the passages' bound."""
     encoder = store.tiny_dpr_embeddings.encoder
     if encoder.normalize:
         return 1.0

@@ -48,7 +48,7 @@ class TinyDPRBlendJoiner:
             raise ValueError(f"on_mismatch is {self.on_mismatch!r}; expected 'error' or 'warn'")
 
     def describe(self) -> str:
-        """Return the repr: every parameter."""
+        """Return a repr with all parameters."""
         parameters = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
         return f"TinyDPRBlendJoiner({parameters})"
 
