@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -49,6 +49,16 @@ def documented_stores(heading: str) -> dict[str, DocumentedStore]:
     [section] = re.findall(rf"^## {heading}$(.*?)^## ", DOCUMENT.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| (dot|cosine|L2) \| `([^`]+)` \|$", section, flags=re.MULTILINE)
     return {name: DocumentedStore(ranks_by, formula) for name, ranks_by, formula in rows}
+
+
+def stores_and_pairs(documented: dict[str, DocumentedStore]) -> list[Any]:
+    """Return the parameters (store, pair) of tests: "dot" pairs only with stores that rank by dot product."""
+    return [
+        pytest.param(name, pair, id=f"{name}, {pair}")
+        for name, store in documented.items()
+        for pair in ("bundled", "dot", "exact_dot")
+        if pair != "dot" or store.ranks_by == "dot"
+    ]
 
 
 def titled_passages(count: int = 40) -> dict[str, TitledPassage]:

@@ -44,7 +44,7 @@ PARTS = {
 }
 
 
-#: Environment variable with the interpreter for the farm-haystack part (haystack-ai excludes it); unset skips the part.
+#: The interpreter for the farm-haystack part, which haystack-ai excludes; None skips the part.
 FARM_PYTHON = os.environ.get("CAMPAIGN_FARM_PYTHON")
 
 

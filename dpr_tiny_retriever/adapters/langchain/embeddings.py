@@ -178,3 +178,18 @@ def below_caches(embeddings: Embeddings) -> Embeddings:
     while isinstance(inner := getattr(embeddings, "underlying_embeddings", None), Embeddings):
         embeddings = inner
     return embeddings
+
+
+def tiny_dpr_embeddings(embeddings: Embeddings | None, store: str) -> TinyDPREmbeddings:
+    """Return the TinyDPREmbeddings of a store, below any caches.
+
+    Raises ValueError if it has no embeddings, TypeError for others.
+    """
+    if embeddings is None:
+        raise ValueError(f"{store} does not tell its embeddings; pass them as embeddings=")
+    found = below_caches(embeddings)
+    if not isinstance(found, TinyDPREmbeddings):
+        raise TypeError(
+            f"{store} embeds by {type(found).__name__}; expected TinyDPREmbeddings, which can be told the titles"
+        )
+    return found

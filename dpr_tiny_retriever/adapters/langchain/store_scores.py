@@ -25,6 +25,8 @@ ScoreKind = Literal["similarity", "distance", "l2", "squared_l2"]
 #: Passages encoded to detect the kind of score, and the distinct scores needed to keep the result for later searches.
 _SAMPLES = 8
 _TELLING_SAMPLES = 3
+#: Passages whose vectors are cached, at most; then the cache is emptied.
+_LARGEST_CACHE = 10_000
 #: Largest difference, as a cosine, between a store's score and the exact one. Scores of quantized vectors exceed it, so
 #: their hits are encoded.
 _TOLERANCE = 1e-3
@@ -116,13 +118,16 @@ class StoreScores:
         return float(np.linalg.norm(self._embeddings.embed_query(question)))
 
     def _computed(self, question: str, passages: Sequence[Passage]) -> Scores:
-        new = [passage for passage in dict.fromkeys(passages) if passage not in self._vectors]
-        if new:
-            self._vectors.update(zip(new, self._scaled(self._embedded(new)), strict=True))
         if not passages:
             return np.empty(0)
+        if len(self._vectors) > _LARGEST_CACHE:
+            self._vectors = {}
+        vectors = self._vectors  # another thread may replace the cache
+        new = [passage for passage in dict.fromkeys(passages) if passage not in vectors]
+        if new:
+            vectors.update(zip(new, self._scaled(self._embedded(new)), strict=True))
         query = self._scaled(np.asarray(self._embeddings.embed_query(question), np.float64))
-        similarities: Scores = np.stack([self._vectors[passage] for passage in passages]) @ query
+        similarities: Scores = np.stack([vectors[passage] for passage in passages]) @ query
         return similarities
 
     def _embedded(self, passages: Sequence[Passage]) -> Scores:

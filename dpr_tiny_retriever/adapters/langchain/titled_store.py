@@ -17,10 +17,10 @@ from dpr_tiny_retriever.adapters.langchain.document_batches import (
     as_documents,
     in_batches,
     in_given_order,
-    with_ids,
 )
-from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings, below_caches
+from dpr_tiny_retriever.adapters.langchain.embeddings import tiny_dpr_embeddings
 from dpr_tiny_retriever.adapters.langchain.forwarding_store import ForwardingVectorStore, ScoredDocuments
+from dpr_tiny_retriever.adapters.langchain.new_store import prepare
 from dpr_tiny_retriever.adapters.langchain.stamps import MismatchReport, OnMismatch, without_stamp
 from dpr_tiny_retriever.adapters.langchain.store_scores import StoreScores
 from dpr_tiny_retriever.adapters.langchain.store_similarity import store_problem
@@ -70,7 +70,7 @@ class TitledVectorStore(ForwardingVectorStore):
         self.stamp_documents = stamp_documents
         self._embeddings = embeddings or vectorstore.embeddings
         #: The embeddings below any cache.
-        self.tiny_dpr_embeddings = _tiny_dpr_embeddings(self._embeddings, type(vectorstore).__name__)
+        self.tiny_dpr_embeddings = tiny_dpr_embeddings(self._embeddings, type(vectorstore).__name__)
         self._has_warned = False
         self._mismatches = MismatchReport(on_mismatch)
         self._mismatches.report(store_problem(self.tiny_dpr_embeddings.encoder, vectorstore))
@@ -115,13 +115,19 @@ class TitledVectorStore(ForwardingVectorStore):
         title_key, stamp_documents, on_mismatch: as in the constructor.
         kwargs: for from_documents of vectorstore_class, such as ids, path and collection_name.
         """
-        embedding = embedding or TinyDPREmbeddings()
-        stamp = _checked_stamp(embedding, vectorstore_class, stamp_documents, on_mismatch)
-        first, *others = in_batches(documents, title_key, with_ids(documents, kwargs), stamp)
+        new = prepare(
+            documents,
+            embedding,
+            vectorstore_class,
+            title_key=title_key,
+            stamp_documents=stamp_documents,
+            on_mismatch=on_mismatch,
+            **kwargs,
+        )
+        first, *others = new.batches
         with announce(first.titles):
-            store = vectorstore_class.from_documents(first.documents, embedding, **first.options)
-        settings: dict[str, Any] = {"stamp_documents": stamp_documents, "on_mismatch": on_mismatch}
-        titled = cls(store, title_key=title_key, embeddings=embedding, **settings)
+            store = new.vectorstore_class.from_documents(first.documents, new.embedding, **first.options)
+        titled = cls(store, embeddings=new.embedding, **new.settings)
         titled._warn_where_titles_are_unused(documents)
         for batch in others:
             titled._add(batch)
@@ -129,24 +135,14 @@ class TitledVectorStore(ForwardingVectorStore):
 
     @classmethod
     async def afrom_documents(
-        cls,
-        documents: list[Document],
-        embedding: Embeddings | None = None,
-        *,
-        vectorstore_class: type[VectorStore] = InMemoryVectorStore,
-        title_key: str | None = "title",
-        stamp_documents: bool = True,
-        on_mismatch: OnMismatch = "error",
-        **kwargs: Any,
+        cls, documents: list[Document], embedding: Embeddings | None = None, **kwargs: Any
     ) -> Self:
-        """As from_documents, by the store's own afrom_documents."""
-        embedding = embedding or TinyDPREmbeddings()
-        stamp = _checked_stamp(embedding, vectorstore_class, stamp_documents, on_mismatch)
-        first, *others = in_batches(documents, title_key, with_ids(documents, kwargs), stamp)
+        """As from_documents, with the same arguments, by the store's own afrom_documents."""
+        new = prepare(documents, embedding, **kwargs)
+        first, *others = new.batches
         with announce(first.titles):
-            store = await vectorstore_class.afrom_documents(first.documents, embedding, **first.options)
-        settings: dict[str, Any] = {"stamp_documents": stamp_documents, "on_mismatch": on_mismatch}
-        titled = cls(store, title_key=title_key, embeddings=embedding, **settings)
+            store = await new.vectorstore_class.afrom_documents(first.documents, new.embedding, **first.options)
+        titled = cls(store, embeddings=new.embedding, **new.settings)
         titled._warn_where_titles_are_unused(documents)
         for batch in others:
             await titled._aadd(batch)
@@ -268,28 +264,3 @@ class TitledVectorStore(ForwardingVectorStore):
                 f"documents have no metadata[{self.title_key!r}], but what seems a title in metadata[{key!r}]",
                 f"TitledVectorStore(..., title_key={key!r}), or title_key=None if they have no titles",
             )
-
-
-def _checked_stamp(
-    embeddings: Embeddings, store: type[VectorStore], stamp_documents: bool, on_mismatch: OnMismatch
-) -> str | None:
-    """Return the stamp for documents of a store that is to be made, before anything is embedded; None for no stamp.
-
-    Raises TypeError for other embeddings than TinyDPREmbeddings, ModelMismatchError where it is known already that the
-    store ranks otherwise than the pair does.
-    """
-    encoder = _tiny_dpr_embeddings(embeddings, store.__name__).encoder
-    if on_mismatch == "error":
-        MismatchReport(on_mismatch).report(store_problem(encoder, store))
-    return str(encoder.stamp) if stamp_documents else None
-
-
-def _tiny_dpr_embeddings(embeddings: Embeddings | None, store: str) -> TinyDPREmbeddings:
-    if embeddings is None:
-        raise ValueError(f"{store} does not tell its embeddings; pass them as embeddings=")
-    found = below_caches(embeddings)
-    if not isinstance(found, TinyDPREmbeddings):
-        raise TypeError(
-            f"{store} embeds by {type(found).__name__}; expected TinyDPREmbeddings, which can be told the titles"
-        )
-    return found

@@ -21,7 +21,7 @@ from haystack_integrations.document_stores.chroma import ChromaDocumentStore
 from haystack_integrations.document_stores.faiss import FAISSDocumentStore
 from haystack_integrations.document_stores.pgvector import PgvectorDocumentStore
 from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
-from ranked_passages import QUESTIONS, DocumentedStore, RankedPassages, documented_stores
+from ranked_passages import QUESTIONS, DocumentedStore, RankedPassages, documented_stores, stores_and_pairs
 
 from dpr_tiny_retriever import DualEncoder
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
@@ -151,19 +151,11 @@ def check_ranking(retriever: Any, documented: DocumentedStore, embedders: Embedd
         ranked.check(question, [document.id for document in found], 5, "green")
 
 
-CASES = [
-    (name, pair)
-    for name, documented in DOCUMENTED.items()
-    for pair in ("bundled", "dot", "exact_dot")
-    if pair != "dot" or documented.ranks_by == "dot"
-]
-
-
 def test_every_store_that_is_documented_is_tested() -> None:
     assert list(DOCUMENTED) == list(STORES)
 
 
-@pytest.mark.parametrize(("name", "pair"), CASES, ids=[f"{name}, {pair}" for name, pair in CASES])
+@pytest.mark.parametrize(("name", "pair"), stores_and_pairs(DOCUMENTED))
 def test_titled_documents_are_stored_reopened_filtered_updated_and_deleted(
     name: str, pair: str, embedders: dict[str, Embedders], pair_directory: Path, tmp_path: Path, postgres: str
 ) -> None:

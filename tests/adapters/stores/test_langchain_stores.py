@@ -21,7 +21,7 @@ from langchain_postgres.v2.indexes import DistanceStrategy as PostgresStrategy
 from langchain_qdrant import QdrantVectorStore
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, FieldCondition, Filter, MatchValue, VectorParams
-from ranked_passages import QUESTIONS, DocumentedStore, RankedPassages, documented_stores
+from ranked_passages import QUESTIONS, DocumentedStore, RankedPassages, documented_stores, stores_and_pairs
 
 from dpr_tiny_retriever import STAMP_KEY, ModelMismatchError
 from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVectorStore, relevance_score_fn
@@ -208,19 +208,11 @@ def largest(store: TitledVectorStore) -> float:
     return norm * exact_dot_bound(passages.config, passages.weights)
 
 
-CASES = [
-    (name, pair)
-    for name, documented in DOCUMENTED.items()
-    for pair in ("bundled", "dot", "exact_dot")
-    if pair != "dot" or documented.ranks_by == "dot"
-]
-
-
 def test_every_store_that_is_documented_is_tested() -> None:
     assert list(DOCUMENTED) == list(STORES)
 
 
-@pytest.mark.parametrize(("name", "pair"), CASES, ids=[f"{name}, {pair}" for name, pair in CASES])
+@pytest.mark.parametrize(("name", "pair"), stores_and_pairs(DOCUMENTED))
 def test_titled_documents_are_stored_reopened_filtered_updated_and_deleted(
     name: str, pair: str, embeddings: dict[str, TinyDPREmbeddings], place: Place
 ) -> None:
