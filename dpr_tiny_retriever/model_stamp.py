@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from dpr_tiny_retriever.types import Side
 
 #: The metadata key under which documents keep the stamp.
 STAMP_KEY = "dpr_tiny_model"
+#: What adapters do about vectors of another model.
+OnMismatch = Literal["error", "warn"]
 #: Length of a stamp's fingerprint in hex digits.
 _DIGITS = 12
 #: Incremented whenever a release changes the vectors of the same model and settings, which invalidates cached vectors.
@@ -77,6 +79,12 @@ class ModelStamp:
 def model_fingerprint(encoder: _Encoder) -> str:
     """Return an encoder's fingerprint as stamps hold it."""
     return encoder.fingerprint(model_only=True)[:_DIGITS]
+
+
+def check_on_mismatch(on_mismatch: object) -> None:
+    """Raise ValueError unless it is "error" or "warn"."""
+    if on_mismatch not in get_args(OnMismatch):
+        raise ValueError(f"on_mismatch is {on_mismatch!r}; expected 'error' or 'warn'")
 
 
 def check_stamp(found: str | None, expected: ModelStamp) -> None:

@@ -6,8 +6,8 @@
 examples/move_to_haystack_ai.py is the other side, for another environment; docs/moving.md compares them.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from haystack import Document
@@ -53,4 +53,8 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("handed_over", metavar="documents.jsonl")
+    parser.add_argument("question", nargs="?", default=QUESTION)
+    arguments = parser.parse_args()
+    main(arguments.handed_over, arguments.question)

@@ -6,8 +6,8 @@
 examples/move_from_farm_haystack.py is the other side, for another environment; docs/moving.md compares them.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from haystack import Document, Pipeline
@@ -17,10 +17,10 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from haystack_integrations.components.embedders.dpr_tiny import TinyDPRDocumentEmbedder, TinyDPRTextEmbedder
 
+QUESTION = "Which fish swims back to its birthplace?"
 
-def main(
-    handed_over: str, question: str = "Which fish swims back to its birthplace?", model: str | None = None
-) -> list[tuple[str, float]]:
+
+def main(handed_over: str, question: str = QUESTION, model: str | None = None) -> list[tuple[str, float]]:
     """Print and return the names and scores of the documents found."""
     # --8<-- [start:documents]
     lines = Path(handed_over).read_text(encoding="utf-8").splitlines()
@@ -49,4 +49,8 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("handed_over", metavar="documents.jsonl")
+    parser.add_argument("question", nargs="?", default=QUESTION)
+    arguments = parser.parse_args()
+    main(arguments.handed_over, arguments.question)

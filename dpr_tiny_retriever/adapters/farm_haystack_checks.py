@@ -8,6 +8,7 @@ from typing import Any
 
 from dpr_tiny_retriever.adapters.farm_haystack_imports import BaseDocumentStore, Document
 from dpr_tiny_retriever.dual_encoder import DualEncoder
+from dpr_tiny_retriever.model_stamp import check_on_mismatch
 from dpr_tiny_retriever.passage import Passage
 
 # Haystack's document stores have several words for each similarity.
@@ -41,8 +42,7 @@ def check_choices(
         raise TypeError(f"title_field is {title_field!r}; expected str, or embed_title=False")
     if mode not in ("dense", "blend"):
         raise ValueError(f"mode is {mode!r}; expected 'dense' or 'blend'")
-    if on_mismatch not in ("error", "warn"):
-        raise ValueError(f"on_mismatch is {on_mismatch!r}; expected 'error' or 'warn'")
+    check_on_mismatch(on_mismatch)
 
 
 def take_without_meaning(arguments: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ def end_at_once_when_interrupted() -> None:
 def end_orderly_when_interrupted() -> None:
     """While a command runs: what it has begun is undone or finished on the way out."""
     _handle(_end_orderly)
-    if not isinstance(sys.unraisablehook, _Again):
-        sys.unraisablehook = _Again(sys.unraisablehook)
+    if not isinstance(sys.unraisablehook, _SignalReraiser):
+        sys.unraisablehook = _SignalReraiser(sys.unraisablehook)
 
 
 def _handle(handler: object) -> None:
@@ -46,7 +46,7 @@ class _Interrupted(SystemExit):
     """Raised when a signal ends the run."""
 
 
-class _Again:
+class _SignalReraiser:
     """Handle exceptions that Python cannot raise, as in weak-reference callbacks: raise a signal's again later."""
 
     def __init__(self, former: Callable[[sys.UnraisableHookArgs], object]) -> None:

@@ -11,8 +11,9 @@ from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from dpr_tiny_retriever.adapters.langchain.document_batches import DocumentBatch, in_batches, with_ids
 from dpr_tiny_retriever.adapters.langchain.embeddings import TinyDPREmbeddings, tiny_dpr_embeddings
-from dpr_tiny_retriever.adapters.langchain.stamps import MismatchReport, OnMismatch
+from dpr_tiny_retriever.adapters.langchain.stamps import MismatchReport
 from dpr_tiny_retriever.adapters.langchain.store_similarity import store_problem
+from dpr_tiny_retriever.model_stamp import OnMismatch
 
 
 class NewStore(NamedTuple):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, get_args
 
 from langchain_core.documents import Document
 
 from dpr_tiny_retriever.adapters.langchain.titles import warn_user
 from dpr_tiny_retriever.errors import ModelMismatchError
-from dpr_tiny_retriever.model_stamp import STAMP_KEY, ModelStamp, check_stamp
-
-OnMismatch = Literal["error", "warn"]
+from dpr_tiny_retriever.model_stamp import STAMP_KEY, ModelStamp, OnMismatch, check_on_mismatch, check_stamp
 
 
 def stamped(document: Document, stamp: str) -> Document:
@@ -32,8 +29,7 @@ class MismatchReport:
     """Reports mismatches between store and model by ModelMismatchError, or by one warning for each."""
 
     def __init__(self, on_mismatch: OnMismatch) -> None:
-        if on_mismatch not in get_args(OnMismatch):
-            raise ValueError(f"on_mismatch is {on_mismatch!r}; expected 'error' or 'warn'")
+        check_on_mismatch(on_mismatch)
         self.on_mismatch = on_mismatch
         self._warned: set[str] = set()
 

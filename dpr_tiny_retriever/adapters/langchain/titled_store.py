@@ -21,11 +21,12 @@ from dpr_tiny_retriever.adapters.langchain.document_batches import (
 from dpr_tiny_retriever.adapters.langchain.embeddings import tiny_dpr_embeddings
 from dpr_tiny_retriever.adapters.langchain.forwarding_store import ForwardingVectorStore, ScoredDocuments
 from dpr_tiny_retriever.adapters.langchain.new_store import prepare
-from dpr_tiny_retriever.adapters.langchain.stamps import MismatchReport, OnMismatch, without_stamp
+from dpr_tiny_retriever.adapters.langchain.stamps import MismatchReport, without_stamp
 from dpr_tiny_retriever.adapters.langchain.store_scores import StoreScores
 from dpr_tiny_retriever.adapters.langchain.store_similarity import store_problem
 from dpr_tiny_retriever.adapters.langchain.titles import check_title_key, embedded_passage, title_of, warn_of_titles
 from dpr_tiny_retriever.data.title_keys import likely_title_key
+from dpr_tiny_retriever.model_stamp import OnMismatch
 
 if TYPE_CHECKING:
     from typing_extensions import Self

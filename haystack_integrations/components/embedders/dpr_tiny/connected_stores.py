@@ -53,10 +53,8 @@ def ranks_by(store: Any, retriever: Any = None) -> tuple[StoreSimilarity, str] |
     metric = getattr(getattr(store, "index", None), "metric_type", None)  # FAISS: 0 is the dot product, 1 is L2
     if metric in (0, 1):
         description = str(setting(store, "index_string"))
-        by_metric: StoreSimilarity = "l2" if metric else "dot"
-        return "cosine" if description.startswith(
-            "L2norm"
-        ) else by_metric, f"{type(store).__name__}(index_string={description!r})"
+        similarity: StoreSimilarity = "cosine" if description.startswith("L2norm") else "l2" if metric else "dot"
+        return similarity, f"{type(store).__name__}(index_string={description!r})"
     return None
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, fields
 from threading import Lock
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from haystack import Document, default_from_dict, default_to_dict, logging
 from haystack.utils import Secret
@@ -15,10 +15,9 @@ from haystack.utils.auth import deserialize_secrets_inplace
 from dpr_tiny_retriever import STAMP_KEY, Encoder, ModelMismatchError, ModelNotFoundError, ModelStamp, check_stamp
 from dpr_tiny_retriever.checkpoints.bundled_pairs import is_bundled, released_name
 from dpr_tiny_retriever.load_options import DEFAULTS, LoadOptions, complete_options
+from dpr_tiny_retriever.model_stamp import OnMismatch, check_on_mismatch
 from dpr_tiny_retriever.types import BackendName, Pooling, Precision, Side
 from haystack_integrations.components.embedders.dpr_tiny.connected_stores import problem_of
-
-OnMismatch = Literal["error", "warn"]
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +103,7 @@ class TinyDPREmbedder:
                 f"device is a {type(self.device).__name__}; expected None or TensorFlow's name for it, such as '/GPU:0'"
             )
         complete_options(self._load_options(token=None))  # refuses a wrong value now, not at the first run
-        if self.on_mismatch not in get_args(OnMismatch):
-            raise ValueError(f"on_mismatch is {self.on_mismatch!r}; expected 'error' or 'warn'")
+        check_on_mismatch(self.on_mismatch)
         self._encoder: Encoder | None = None
         self._checked: set[int] = set()  # connected components that passed the checks
         self._warnings: set[str] = set()

@@ -6,9 +6,10 @@ from typing import Any, get_args
 from haystack import Document, component, logging
 
 from dpr_tiny_retriever import STAMP_KEY, ModelMismatchError
+from dpr_tiny_retriever.model_stamp import OnMismatch, check_on_mismatch
 from dpr_tiny_retriever.retrieval.blended_search import BlendedHit, blended_hits
 from dpr_tiny_retriever.types import Similarity
-from haystack_integrations.components.embedders.dpr_tiny.embedder import OnMismatch, described
+from haystack_integrations.components.embedders.dpr_tiny.embedder import described
 from haystack_integrations.components.joiners.dpr_tiny.scores import bm25_scores, embedding_scores
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,7 @@ class TinyDPRBlendJoiner:
             raise ValueError(f"similarity is {self.similarity!r}; expected 'cosine' or 'dot'")
         if self.retriever_top_k is not None:
             check_count("retriever_top_k", self.retriever_top_k)
-        if self.on_mismatch not in get_args(OnMismatch):
-            raise ValueError(f"on_mismatch is {self.on_mismatch!r}; expected 'error' or 'warn'")
+        check_on_mismatch(self.on_mismatch)
 
     def describe(self) -> str:
         """Return a repr with all parameters."""
