@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 import re
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -56,10 +57,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = link[2]
         if ":" in target:
             return link[0]
-        path = _normal(PurePosixPath(source).parent / target)
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         inside = PAGES_OF_ROOT.get(path) or path.removeprefix("docs/")
         if files.get_file_from_path(inside) is not None or not (ROOT / path).exists():
-            return link[1] + _relative(inside, page.file.src_uri)
+            return link[1] + posixpath.relpath(inside, posixpath.dirname(page.file.src_uri) or ".")
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{link[1]}{config.extra['repository']}/{kind}/main/{path}"
 
@@ -79,19 +80,3 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 def _figure(svg: str) -> str:
     """Return a drawing as a block of HTML in one line, which Markdown leaves as it is."""
     return f"<figure>{' '.join(svg.split())}</figure>"
-
-
-def _normal(path: PurePosixPath) -> str:
-    """Resolve `..` in a path within the repository."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == "..":
-            parts = parts[:-1]
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
-
-
-def _relative(target: str, source: str) -> str:
-    """Return the link from one page to another."""
-    return "../" * source.count("/") + target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 
 import matplotlib
 
@@ -89,13 +88,9 @@ def _as_svg(figure: Figure, axes: Axes) -> str:
     """Return a figure whose groups are listed from the top, with the page's color of text."""
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*_ordered(axes), loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     plt.close(figure)
     svg = file.getvalue()
     return svg[svg.index("<svg") :].replace(INK, "var(--md-default-fg-color)")
-
-
-def _ordered(axes: Axes) -> tuple[Sequence[object], Sequence[str]]:
-    return axes.get_legend_handles_labels()
