@@ -75,7 +75,7 @@ def exchange(one: Path, other: Path) -> bool:
 def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Give a file a second name, or copy it where that is impossible, as between two file systems."""
     try:
-        # Windows knows no such choice, and gives a link itself a second name.
+        # Windows has no follow_symlinks: there os.link links the symbolic link itself.
         os.link(source, target, follow_symlinks=os.link not in os.supports_follow_symlinks)
     except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)

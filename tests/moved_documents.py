@@ -18,7 +18,7 @@ from dpr_tiny_retriever import DualEncoder, Passage
 EXAMPLES = Path(__file__).parents[1] / "examples"
 HANDED_OVER = Path(__file__).parent / "examples" / "handed_over.jsonl"
 
-#: Of MiniLM, whose vectors have unit length, and of the random pair, whose vectors are compared by dot product.
+#: Rankings by MiniLM (unit-length vectors) and by the random pair (dot products).
 RANKINGS = {
     "minilm": {
         "Which fish swims back to its birthplace?": ["Salmon", "Eclipse", "Sourdough"],
@@ -43,7 +43,7 @@ def documents() -> list[dict[str, Any]]:
 
 
 def similarities(question: str, model: Path) -> dict[str, float]:
-    """The similarity of a question to each document, by name, as the model computes it."""
+    """Return the model's similarity of a question to each document, by name."""
     encoder = DualEncoder.from_pretrained(model)
     passages = [Passage(document["meta"]["name"], document["content"]) for document in documents()]
     [scores] = np.asarray(encoder.encode_queries([question]) @ encoder.encode_passages(passages).T)

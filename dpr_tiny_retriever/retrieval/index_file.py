@@ -207,7 +207,7 @@ class IndexFile(SqliteFile):
             raise UnusableIndexError(f"{self.path} holds {found}", f"{expected}: {remedy}")
 
     def _passage(self, *fields: object) -> IndexedPassage:
-        """The passage of its id, title, text, source, and metadata as JSON."""
+        """Build a passage from a row: id, title, text, source, and metadata as JSON."""
         *texts, metadata = fields
         try:
             decoded = json.loads(metadata)  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 @pytest.mark.posix
 def test_so_it_is_where_folders_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temporary_names, "fcntl", None)  # as on Windows: each lock is on a file beside
+    monkeypatch.setattr(temporary_names, "fcntl", None)  # as on Windows, where lock files are used
     dead, living = begin(tmp_path, "a", "beside"), begin(tmp_path, "b", "beside")
     kill(dead)
     assert len(os.listdir(tmp_path)) == 8
@@ -73,7 +73,7 @@ def test_so_it_is_where_folders_cannot_be_locked(tmp_path: Path, monkeypatch: py
     with replaced_file(tmp_path / "c.txt") as part:
         part.write_text("whole")
     assert sorted(name.rpartition(".")[0][:3] for name in os.listdir(tmp_path)) == ["", ".b.", ".b.", ".b.", ".b.", "c"]
-    assert (tmp_path / "a").is_dir()  # was killed between the two names of an exchange
+    assert (tmp_path / "a").is_dir()  # a process was killed between the two renames
     living.communicate("\n")
     assert living.returncode == 0
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "b.txt", "c.txt"]

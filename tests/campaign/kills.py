@@ -19,7 +19,7 @@ from campaign.writing_commands import COMMANDS, WritingCommand
 
 @cache
 def undisturbed(name: str, root: Path) -> tuple[int, int, float]:
-    """How many changes a run makes, how many of them are writes of data, and how many seconds it takes."""
+    """An undisturbed run: its number of changes, how many of them are writes of data, and its seconds."""
     command, folder = COMMANDS[name], root / f"undisturbed-{name}"
     shutil.rmtree(folder, ignore_errors=True)  # of a worker that died in it
     folder.mkdir()
@@ -60,7 +60,7 @@ def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[
             assert done.returncode in (-signal.SIGKILL, 0), done.stderr
             was_killed = done.returncode != 0
         command.check(folder)
-        if not was_killed:  # a run that goes on has fewer writes
+        if not was_killed:  # a restarted run has fewer writes left
             break
         counts.update(["kills", where, command.name])
     afterwards = disturbance.run(command.arguments(folder), folder, "count", is_warm=command.is_forkable)
@@ -72,7 +72,7 @@ def attempt(seed: int, folder: Path, names: list[str] | None = None) -> Counter[
 
 
 def _signal_after(seconds: float, number: signal.Signals, command: WritingCommand, work: Path) -> bool:
-    """Start the command, wait, and send the signal; returns whether that ended it, in silence if orderly."""
+    """Start the command and send the signal after a delay; returns whether it ended the command."""
     process = subprocess.Popen(
         [sys.executable, *command.arguments(work)],
         cwd=work,

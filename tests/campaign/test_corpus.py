@@ -149,7 +149,7 @@ def test_a_model_with_a_broken_file_is_refused(tmp_path: Path, name: str, messag
 
 
 def read(kind: str, path: Path, skipped: SkippedRecords) -> int:
-    """How many records a file of data has."""
+    """Return the number of records in a data file."""
     if kind == "dpr":
         return len(list(read_examples(path, skipped=skipped)))
     if kind == "tsv":

@@ -41,7 +41,7 @@ class WritingCommand:
     #: Seconds of processor time, about: the costly ones are tried less often.
     cost: float = 1.0
     needs: str = "numpy"
-    #: Whether a process that has imported its libraries can be forked to run it; TensorFlow does not allow that.
+    #: Whether it can run in a fork of a process that has imported its libraries; TensorFlow cannot.
     is_forkable: bool = True
 
     @property

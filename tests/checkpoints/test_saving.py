@@ -133,7 +133,7 @@ def test_saving_over_a_pair_replaces_it_and_keeps_all_else(pair_directory: Path,
 
 @pytest.mark.posix
 def test_weights_that_cannot_be_written_to_the_end_are_an_oserror_and_the_former_model_stays(tmp_path: Path) -> None:
-    """A limit on the size of files ends a write as a full disk does, within the safetensors library."""
+    """A file-size limit makes the safetensors library fail as a full disk would."""
     import resource
 
     folder = write_model(tmp_path / "model", bert_record(width=16))

@@ -111,7 +111,7 @@ def test_a_signal_that_comes_where_python_drops_exceptions_ends_the_run_all_the_
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Value:
-        """Of which there can be weak references."""
+        """A class whose instances can be weakly referenced."""
 
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     allow_interruptions()

@@ -35,7 +35,7 @@ def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 def test_a_file_that_no_shard_has_is_neither_read_nor_removed(
     tmp_path: Path, corpus: Path, encoder: Encoder, name: str, rows: int
 ) -> None:
-    """Shards of inputs that were longer are removed, and an update links the files of former ones."""
+    """Updates remove the shards of shortened inputs and hard-link files of earlier ones, by their names."""
     precious = tmp_path / "precious.txt"
     precious.write_text("a secret")
     named = name.format(absolute=precious)
@@ -137,7 +137,7 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path, corpus: Path) -> N
 
 
 def replace_vectors(path: Path, array: NDArray[Any]) -> None:
-    """Replace a shard's array, and say its new size in the shard's record."""
+    """Replace a shard's array and update its size in the shard's record."""
     before = path.stat().st_size
     np.save(path, array, allow_pickle=True)
     change(

@@ -29,7 +29,7 @@ NEEDS = {
     "farm_haystack.md: farm-haystack 1.26": "farm-haystack",
     "farm_haystack.md: Evaluation without torch": "farm-haystack",
 }
-#: Pages whose blocks other tests run, or that need more than one environment has.
+#: Pages whose blocks are run by other tests or need several environments.
 ELSEWHERE = {"scale.md", "stores.md"}
 PAGES = [README, *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in ELSEWHERE)]
 #: A file of examples/ that a page shows, whole or in part; tests/examples runs these.

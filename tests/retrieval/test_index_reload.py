@@ -85,7 +85,7 @@ def test_after_a_change_a_reader_reads_the_end_of_an_index_and_not_the_whole(
         assert bytes_read(lambda: reader.search("needle5", 3)) < first / 100
         for change in (lambda: writer.add(numbered(8000, 8001)), lambda: writer.delete(["17", "4711"])):
             change()
-            # One of 32 blocks of vectors, and one of 4 blocks of lengths.
+            # Reads one of 32 blocks of vectors and one of 4 blocks of lengths.
             assert bytes_read(lambda: reader.search("needle5", 3)) < first / 15
         assert reader.search("needle8000", 1, mode="bm25")[0].passage.id == "8000"
         assert reader.search("needle4711", 1, mode="bm25") == []
@@ -127,7 +127,7 @@ def test_a_reader_that_follows_finds_what_one_finds_that_opens_the_file_anew(
         for size, part in zip(sizes, kept, strict=True):
             writer.add(numbered(added, added + size))
             added += size
-            if size != 20:  # then it follows both changes at once
+            if size != 20:  # otherwise the reader sees both changes at once
                 assert answers(reader)[1] or not len(reader)
             held = writer.ids()
             gone = held[: int(len(held) * (1 - part))] if size % 2 else [id for id in held if rng.random() >= part]

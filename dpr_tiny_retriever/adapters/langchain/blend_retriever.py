@@ -63,7 +63,7 @@ class TinyDPRBlendRetriever(BaseRetriever):
     store_scores: Any
     """The StoreScores."""
     has_warned: bool = False
-    """Whether it has said that titles are not embedded."""
+    """Whether the warning about titles that are not embedded has been given."""
 
     def __init__(
         self,

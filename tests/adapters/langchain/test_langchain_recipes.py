@@ -28,7 +28,7 @@ def plain(pair_directory: Any) -> TinyDPREmbeddings:
 
 
 def check_vectors(store: TitledVectorStore, titles: dict[str, str]) -> None:
-    """Every vector is that of its document's text and the title of the text that it comes from."""
+    """Assert that every chunk is embedded with the title of its source document."""
     assert isinstance(store.vectorstore, InMemoryVectorStore)
     records = list(store.vectorstore.store.values())
     title_of = {r["text"]: title for r in records for text, title in titles.items() if r["text"] in text}

@@ -18,7 +18,7 @@ from dpr_tiny_retriever.adapters.langchain import TinyDPREmbeddings, TitledVecto
 pytestmark = [pytest.mark.also_lowest, pytest.mark.langchain]
 
 QUESTION = "Why does the sea level change?"
-#: What stores return for a cosine.
+#: The score of each kind for a cosine.
 KINDS: dict[str, Callable[[float], float]] = {
     "similarity": lambda cosine: cosine,
     "distance": lambda cosine: 1 - cosine,
@@ -45,7 +45,7 @@ def scoring(score: Callable[[float], float]) -> type[InMemoryVectorStore]:
 
 
 def expected(documents: list[Document], embeddings: TinyDPREmbeddings) -> dict[str, float]:
-    """The dot product of each document and the question, by title, best first."""
+    """Return each document's dot product with the question, by title, best first."""
     vectors = embeddings.encoder.encode_passages([(d.metadata["title"], d.page_content) for d in documents])
     products = (vectors @ embeddings.encoder.encode_queries([QUESTION])[0]).tolist()
     by_title = {d.metadata["title"]: product for d, product in zip(documents, products, strict=True)}

@@ -20,13 +20,13 @@ ANOTHER_LENGTH = r"are of .* 77 tokens .*, the model that asks has .*passages ar
 
 @pytest.fixture(scope="module")
 def other(pair_directory: Path) -> TinyDPREmbeddings:
-    """The same model with another length of passages."""
+    """The same model with another passage length."""
     return TinyDPREmbeddings(pair_directory, title_separator=" | ", normalize=True, max_passage_length=77)
 
 
 @pytest.fixture
 def inner(other: TinyDPREmbeddings, documents: list[Document]) -> InMemoryVectorStore:
-    """A store that holds the documents as the other model embedded them."""
+    """A store with the documents embedded by the other model."""
     titled = TitledVectorStore.from_documents(documents, other)
     assert isinstance(titled.vectorstore, InMemoryVectorStore)
     return titled.vectorstore

@@ -128,7 +128,7 @@ def test_title_key_names_the_metadata_of_the_title(plain: TinyDPREmbeddings) -> 
 def test_a_title_that_stands_before_the_text_too_is_embedded_once(
     embeddings: TinyDPREmbeddings, documents: list[Document], separator: str
 ) -> None:
-    """Documents of a store that was made for the embeddings' title_separator."""
+    """Documents whose text begins with the title and the embeddings' title_separator."""
     joined = [
         Document(page_content=f"{d.metadata['title']}{separator}{d.page_content}", metadata=d.metadata, id=d.id)
         for d in documents
@@ -155,7 +155,7 @@ class InAnotherThread(InMemoryVectorStore):
             return threads.submit(super().add_documents, documents, ids).result()
 
 
-@pytest.mark.filterwarnings("ignore:documents have titles")  # as plain embeddings say in the other thread
+@pytest.mark.filterwarnings("ignore:documents have titles")  # the other thread has no announced titles
 @pytest.mark.parametrize(
     ("store_class", "message"),
     [

@@ -40,7 +40,7 @@ _TABLES = count()
 
 
 class Place(NamedTuple):
-    """Where a store keeps its documents, and what is to be closed after the test."""
+    """The storage location of a store, and the resources to close after the test."""
 
     folder: Path
     postgres: str
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A store as a user makes it, and how it filters by colour."""
+    """How a user creates a store, and its filter by colour."""
 
     open: Callable[[TinyDPREmbeddings, Place], Any]
     green: dict[str, Any]
@@ -118,7 +118,7 @@ def milvus(metric: str) -> Callable[[TinyDPREmbeddings, Place], Any]:
 
 
 def close(store: Any, place: Place) -> None:
-    """End the use of a store that is to be opened again; two of them are written to disk only now."""
+    """Close a store before it is reopened; save those that live in memory to disk."""
     if isinstance(store, InMemoryVectorStore):
         store.dump(str(place.folder / "store.json"))
     elif isinstance(store, FAISS):
@@ -158,7 +158,7 @@ DOCUMENTED = documented_stores("LangChain")
 
 @pytest.fixture(scope="module")
 def embeddings(pair_directory: Path) -> dict[str, TinyDPREmbeddings]:
-    """The bundled pair, of unit length; one that is compared by dot product; and this with one more number a vector."""
+    """Embeddings of the bundled pair (unit length), of a dot-product pair, and of the latter with exact_dot."""
     return {
         "bundled": TinyDPREmbeddings(),
         "dot": TinyDPREmbeddings(pair_directory),
@@ -173,7 +173,7 @@ def place(tmp_path: Path, postgres: str) -> Iterator[Place]:
 
 
 def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
-    """Documents with their titles in the metadata, as every loader leaves them."""
+    """Return documents with titles in the metadata, as loaders leave them."""
     return [
         Document(id=id, page_content=text, metadata={"title": title, "colour": colour})
         for id, (title, text, colour) in ranked.passages.items()
@@ -182,7 +182,7 @@ def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
 
 
 def check_ranking(store: TitledVectorStore, how: Store, documented: DocumentedStore, ranked: RankedPassages) -> None:
-    """The store ranks as its pair does, whole and filtered, and returns documents as they were given."""
+    """Assert that a store ranks like its pair, with and without a filter, and returns documents unchanged."""
     for question in QUESTIONS:
         found = store.similarity_search_with_score(question, k=10)
         similarities = ranked.check(question, [ranked.id_of(document.page_content) for document, _ in found])
