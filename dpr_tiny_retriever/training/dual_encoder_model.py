@@ -45,6 +45,7 @@ class DualEncoderModel(OptimizedModel):
                 encoder.config,
                 encoder.weights,
                 compute_dtype=settings.precision,
+                compiled=settings.compiled,
                 dropout_inside=settings.regularization.dropout_inside,
                 name=name,
             )

@@ -23,7 +23,11 @@ class QueryEncoderModel(OptimizedModel):
         """A model that begins with the weights of start."""
         super().__init__(name="query_side")
         self.query_encoder = TrainableEncoder(
-            start.config, start.weights, compute_dtype=settings.precision, dropout_inside=False, name="query"
+            start.config,
+            start.weights,
+            compute_dtype=settings.precision,
+            compiled=settings.compiled,
+            name="query",
         )
         self.settings = settings
         self._parts = min(_PARTS, batch_size)

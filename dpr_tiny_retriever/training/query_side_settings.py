@@ -46,6 +46,8 @@ class QuerySideSettings(Validated, frozen=True, kw_only=True):
     held_out: CountOrZero = 1000
     """Questions, at most a tenth of them, that are not trained on: the agreement with the teacher is measured there."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compiled: bool = False
+    """As in Settings."""
     seed: CountOrZero = 0
 
     def __post_init__(self) -> None:

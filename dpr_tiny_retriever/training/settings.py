@@ -115,7 +115,18 @@ class Settings(Validated, frozen=True, kw_only=True):
     evaluation: Evaluation = Evaluation()
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the encoders' products; weights, losses and optimizer stay float32."""
+    compiled: bool = False
+    """Compile with XLA what the encoders do between their products: faster steps, after a second for each new length of
+    texts. Not with regularization.dropout_inside."""
     seed: CountOrZero = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.compiled and self.regularization.dropout and self.regularization.dropout_inside:
+            raise ValueError(
+                "compiled and regularization.dropout_inside are set; expected one of them, since the compiled kernels "
+                "have no dropout inside"
+            )
 
     def named(self) -> dict[str, Any]:
         """Every value by its dotted name, such as "optimizer.learning_rate"."""

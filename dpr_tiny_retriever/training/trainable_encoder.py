@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from dpr_tiny_retriever.model.batching import LENGTH_STEP, TokenBatch
-from dpr_tiny_retriever.model.bert_tensorflow import forward
+from dpr_tiny_retriever.model.bert_tensorflow import Elementwise, forward
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.model.tree import tree_map, tree_paths
+from dpr_tiny_retriever.training.compiled_elementwise import CompiledElementwise
 from dpr_tiny_retriever.types import Tensor
 
 Dropout: TypeAlias = Callable[[Tensor], Tensor]
@@ -27,12 +28,22 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, config: BertConfig, weights: BertWeights, *, compute_dtype: str, dropout_inside: bool, name: str
+        self,
+        config: BertConfig,
+        weights: BertWeights,
+        *,
+        compute_dtype: str,
+        compiled: bool = False,
+        dropout_inside: bool = False,
+        name: str,
     ) -> None:
         super().__init__(name=name, dtype="float32")
         self.config = config
         self.dropout_inside = dropout_inside
         self._compute_dtype_of_products = tf.as_dtype(compute_dtype)
+        # The vector is normalized by forward() below, in float32 and after its dropout.
+        self._forward_config = dataclasses.replace(config, normalize=False)
+        self._compiled = CompiledElementwise(self._forward_config) if compiled else None
         self._shape = tree_map(lambda _: 0, weights)
         for path, array in tree_paths(weights):
             self.add_weight(
@@ -47,9 +58,10 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
     def forward(self, texts: TokenBatch, dropout: Dropout | None = None) -> Tensor:
         """Vectors [n, d] float32 of texts, with gradients."""
         weights = self._structure(tf.cast(variable.value, self._compute_dtype_of_products) for variable in self.weights)
-        config = dataclasses.replace(self.config, normalize=False)
-        inside = {"drop": dropout} if dropout is not None and self.dropout_inside else {}
-        vectors = tf.cast(forward(weights, config, texts, **inside), tf.float32)
+        elementwise: Elementwise | None = self._compiled
+        if dropout is not None and self.dropout_inside:
+            elementwise = Elementwise(self._forward_config, dropout)
+        vectors = tf.cast(forward(weights, self._forward_config, texts, elementwise), tf.float32)
         if dropout is not None and not self.dropout_inside:
             vectors = dropout(vectors)
         return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-24) if self.config.normalize else vectors

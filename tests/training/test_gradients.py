@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from dpr_tiny_retriever.training import (
 )
 from dpr_tiny_retriever.training.batches import BatchMaker
 from dpr_tiny_retriever.training.dual_encoder_model import DualEncoderModel
+from dpr_tiny_retriever.training.initialisation import with_weights
 from dpr_tiny_retriever.training.losses import Loss
 from dpr_tiny_retriever.training.token_store import ExampleStore
 from dpr_tiny_retriever.training.trainer import build_model
+from dpr_tiny_retriever.types import Pooling
 
 pytestmark = pytest.mark.training
 
@@ -36,9 +39,12 @@ CONTRASTIVE = [Contrastive()]
 EVERY_LOSS = [Contrastive(symmetric=True), EmbeddingMatch(weight=2.0), KLDivergence(), MarginMSE(weight=0.5)]
 
 
-def settings_of(*, dropout: float = 0.0, dropout_inside: bool = False, **batches: Any) -> Settings:
+def settings_of(
+    *, dropout: float = 0.0, dropout_inside: bool = False, compiled: bool = False, **batches: Any
+) -> Settings:
     return Settings(
         batches=msgspec.structs.replace(BATCHES, **batches),
+        compiled=compiled,
         regularization=Regularization(dropout=dropout, dropout_inside=dropout_inside),
     )
 
@@ -86,6 +92,18 @@ def test_gradients_in_chunks_are_those_at_once(
     pair = tied(small_pair) if is_tied else small_pair
     expected = gradients(*prepared(data, pair, settings_of()))
     assert_equal(gradients(*prepared(data, pair, settings_of(chunk_size=chunk_size))), expected)
+
+
+@pytest.mark.parametrize(("pooling", "chunk_size"), [("cls", None), ("mean", 3)])
+def test_gradients_of_compiled_kernels_are_those_without(
+    data: Path, small_pair: DualEncoder, pooling: Pooling, chunk_size: int | None
+) -> None:
+    encoder = small_pair.query_encoder
+    config = dataclasses.replace(encoder.config, pooling=pooling)
+    weights = encoder.weights if pooling == "pooler" else encoder.weights._replace(pooler=None)
+    pair = tied(DualEncoder(with_weights(encoder, weights, config=config), encoder))
+    expected = gradients(*prepared(data, pair, settings_of(chunk_size=chunk_size)))
+    assert_equal(gradients(*prepared(data, pair, settings_of(chunk_size=chunk_size, compiled=True))), expected, 1e-4)
 
 
 def test_gradients_of_every_loss_in_chunks_are_those_at_once(

@@ -13,6 +13,7 @@ from training_runs import SETTINGS, changed, quiet
 from dpr_tiny_retriever import DualEncoder
 from dpr_tiny_retriever.training import (
     KLDivergence,
+    Regularization,
     Settings,
     TrainingData,
     train,
@@ -42,6 +43,11 @@ def test_settings_that_cannot_work_are_refused(section: str, values: dict[str, A
         changed(SETTINGS, **{section: values})
     with pytest.raises(ValueError, match=rf"run\.yaml: {section}\.{problem}"):
         validated(Settings, {section: values}, "run.yaml")
+
+
+def test_compiled_kernels_and_dropout_inside_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match=r"compiled and regularization\.dropout_inside are set; expected one of them"):
+        Settings(compiled=True, regularization=Regularization(dropout_inside=True))
 
 
 def test_a_precision_that_there_is_none_of_is_refused() -> None:

@@ -121,11 +121,13 @@ def test_two_replicas_train_the_weights_of_one(
     assert moved > 0.001
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("precision", "compiled"), [("bfloat16", False), ("bfloat16", True), ("float16", False)])
 def test_mixed_precision_trains_float32_weights(
-    data: Path, small_pair: DualEncoder, tmp_path: Path, precision: str
+    data: Path, small_pair: DualEncoder, tmp_path: Path, precision: str, compiled: bool
 ) -> None:
-    settings = changed(SETTINGS, precision=precision, schedule={"epochs": 4}, optimizer={"learning_rate": 0.02})
+    settings = changed(
+        SETTINGS, precision=precision, compiled=compiled, schedule={"epochs": 4}, optimizer={"learning_rate": 0.02}
+    )
     recorder = Recorder()
     start = DualEncoder(small_pair.query_encoder, small_pair.query_encoder)
     run = train(TrainingData([data]), tmp_path, start=start, settings=settings, options=quiet(callbacks=[recorder]))
