@@ -142,8 +142,8 @@ class KLDivergence(Loss, frozen=True, kw_only=True):
 class TokenMatch(Loss, frozen=True, kw_only=True):
     """1 - cosine of each token's vector to the teacher's vector of the same token, reduced as its vectors of texts are.
 
-    Both read the same tokens, and take the mean of their vectors. Deeper students learn faster by it, since each text
-    has many targets.
+    Both read the same tokens, and take the mean of their vectors. Each text has many targets, by which deeper students
+    come nearer to the teacher.
     """
 
     name: ClassVar[str] = "token_match"
