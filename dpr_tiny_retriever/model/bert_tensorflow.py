@@ -9,7 +9,7 @@ What is done between the products is an Elementwise, so that training can compil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -88,49 +88,31 @@ def forward(
     second segment. elementwise is for training: dropout, or compiled kernels.
     """
     ops = elementwise or Elementwise(config)
-    if config.pooling == "mean":
-        return mean_vectors(weights, ops, tokens, token_vectors(weights, ops, tokens, weights.layers))
-    # The last layer's [CLS] alone is read, so it alone is computed.
-    by_text = token_vectors(weights, ops, tokens, weights.layers[:-1])  # [b, l, w]
-    vectors = by_text[:, 0]  # [b, w]
-    for layer in weights.layers[-1:]:  # none in a bag of words
-        vectors = _layer(layer, ops, vectors, _attend_cls(layer, ops, by_text, _mask(tokens, by_text.dtype)))  # [b, w]
-    if config.pooling == "pooler":
-        vectors = tf.tanh(_dense(_present(weights.pooler), vectors))  # [b, w]
-    return _finished(weights, ops, vectors)
-
-
-def token_vectors(weights: BertWeights, ops: Elementwise, tokens: TokenBatch, layers: Sequence[Layer]) -> Tensor:
-    """The hidden states [b, l, w] of all tokens after the embeddings and these layers."""
-    token_ids, _, segment_starts = tokens
+    token_ids, lengths, segment_starts = tokens
     batch, length = tf.shape(token_ids)[0], tf.shape(token_ids)[1]
-    segments = tf.cast(tf.range(length)[None, :] >= segment_starts[:, None], tf.int32)  # [b, l]
+    positions = tf.range(length)  # [l]
+    attended = positions[None, :] < lengths[:, None]  # [b, l]
+    segments = tf.cast(positions[None, :] >= segment_starts[:, None], tf.int32)  # [b, l]
+
     hidden = ops.drop(_embed(weights.embeddings, ops, token_ids, segments))  # [t, w]
-    mask = _mask(tokens, hidden.dtype)
-    for layer in layers:
+    mask = tf.cast(tf.where(attended, 0.0, -1e9), hidden.dtype)[:, None, None, :]  # [b, 1, 1, l]
+    for layer in weights.layers[:-1]:
         hidden = _layer(layer, ops, hidden, _attention(layer, ops, hidden, mask))  # [t, w]
-    return tf.reshape(hidden, [batch, length, ops.config.hidden_size])  # [b, l, w]
+    last = weights.layers[-1] if weights.layers else None  # None: a bag of words
+    if config.pooling == "mean":
+        if last is not None:
+            hidden = _layer(last, ops, hidden, _attention(last, ops, hidden, mask))  # [t, w]
+        shares = tf.cast(attended, hidden.dtype) / tf.cast(lengths, hidden.dtype)[:, None]  # [b, l]
+        by_text = tf.reshape(hidden, [batch, length, config.hidden_size])  # [b, l, w]
+        vectors = tf.matmul(shares[:, None, :], by_text)[:, 0]  # [b, w]
+    else:  # the last layer's [CLS] alone is read, so it alone is computed
+        by_text = tf.reshape(hidden, [batch, length, config.hidden_size])  # [b, l, w]
+        vectors = by_text[:, 0]  # [b, w]
+        if last is not None:
+            vectors = _layer(last, ops, vectors, _attend_cls(last, ops, by_text, mask))  # [b, w]
+        if config.pooling == "pooler":
+            vectors = tf.tanh(_dense(_present(weights.pooler), vectors))  # [b, w]
 
-
-def mean_vectors(weights: BertWeights, ops: Elementwise, tokens: TokenBatch, by_text: Tensor) -> Tensor:
-    """Vectors [b, embedding_dim] by the mean of the tokens' vectors [b, l, w]."""
-    shares = tf.cast(attended(tokens), by_text.dtype) / tf.cast(tokens.lengths, by_text.dtype)[:, None]  # [b, l]
-    return _finished(weights, ops, tf.matmul(shares[:, None, :], by_text)[:, 0])
-
-
-def attended(tokens: TokenBatch) -> Tensor:
-    """Which places hold tokens, and no padding, [b, l] bool."""
-    return tf.range(tf.shape(tokens.ids)[1])[None, :] < tokens.lengths[:, None]
-
-
-def _mask(tokens: TokenBatch, dtype: tf.DType) -> Tensor:
-    """What is added to attention scores, [b, 1, 1, l]."""
-    return tf.cast(tf.where(attended(tokens), 0.0, -1e9), dtype)[:, None, None, :]
-
-
-def _finished(weights: BertWeights, ops: Elementwise, vectors: Tensor) -> Tensor:
-    """Pooled vectors [b, w] after dropout, projection and normalization, [b, embedding_dim]."""
-    config = ops.config
     vectors = ops.drop(vectors)  # [b, w]
     if weights.projection is not None:
         vectors = _dense(weights.projection, vectors)  # [b, projection_dim]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dpr_tiny_retriever.retrieval.hard_negatives import Mining, mine_bm25, mine_dense, read_corpus
     from dpr_tiny_retriever.training.distillation import Distillation, Teacher
     from dpr_tiny_retriever.training.initialisation import NewModel, add_layers, load_start, new_pair
-    from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, MarginMSE, TokenMatch
+    from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, MarginMSE
     from dpr_tiny_retriever.training.options import QuerySideRun, Run, RunOptions
     from dpr_tiny_retriever.training.query_side import train_query_side
     from dpr_tiny_retriever.training.query_side_settings import QuerySideSettings, QuestionBatches, QuestionLosses
@@ -38,7 +38,7 @@ _HOMES = {
     "retrieval.hard_negatives": ("Mining", "mine_bm25", "mine_dense", "read_corpus"),
     "training.distillation": ("Distillation", "Teacher"),
     "training.initialisation": ("NewModel", "add_layers", "load_start", "new_pair"),
-    "training.losses": ("Contrastive", "EmbeddingMatch", "KLDivergence", "MarginMSE", "TokenMatch"),
+    "training.losses": ("Contrastive", "EmbeddingMatch", "KLDivergence", "MarginMSE"),
     "training.options": ("QuerySideRun", "Run", "RunOptions"),
     "training.query_side": ("train_query_side",),
     "training.query_side_settings": ("QuerySideSettings", "QuestionBatches", "QuestionLosses"),
@@ -77,7 +77,6 @@ __all__ = [
     "SkippedRecords",
     "Stage",
     "Teacher",
-    "TokenMatch",
     "TrainingData",
     "add_layers",
     "load_start",

@@ -23,7 +23,6 @@ from dpr_tiny_retriever.training.losses import (
     negative_mask,
 )
 from dpr_tiny_retriever.training.optimization import OptimizedModel
-from dpr_tiny_retriever.training.token_teacher import TokenTeacher
 from dpr_tiny_retriever.training.trainable_encoder import Dropout, TrainableEncoder
 from dpr_tiny_retriever.types import Tensor
 
@@ -37,9 +36,7 @@ class DualEncoderModel(OptimizedModel):
     Under a tf.distribute strategy the loss is that of the global batch: vectors are gathered over the replicas.
     """
 
-    def __init__(
-        self, start: DualEncoder, maker: BatchMaker, losses: Sequence[Loss], token_teacher: TokenTeacher | None = None
-    ) -> None:
+    def __init__(self, start: DualEncoder, maker: BatchMaker, losses: Sequence[Loss]) -> None:
         """A model that begins with the weights of start."""
         super().__init__(name="pair")
         settings = maker.settings
@@ -58,7 +55,6 @@ class DualEncoderModel(OptimizedModel):
         self.passage_encoder = query if is_tied(start) else passage
         self.settings = settings
         self.terms = list(losses)
-        self.token_teacher = token_teacher
         self.similarity = start.similarity
         self.temperature = settings.losses.temperature or TEMPERATURES[start.similarity]
         self.teacher_temperature = TEMPERATURES[maker.teacher.similarity if maker.teacher else "cosine"]
@@ -91,22 +87,18 @@ class DualEncoderModel(OptimizedModel):
         if self.settings.batches.chunk_size is None:
             tensors = [variable.value for variable in self.trainable_variables]
             with tf.GradientTape() as tape:
-                vectors, distances = {}, []
-                for side, encoder in encoders.items():
-                    of_parts = _TokenDistances(self.token_teacher) if self.token_teacher else None
-                    vectors[side] = encoder.forward_sorted(texts[side], self._parts, self._dropout(side, 0), of_parts)
-                    distances += [of_parts.mean()] if of_parts else []
-                total = tf.add_n(distances) if distances else None
-                objective, report = self.objective(batch, vectors["query"], vectors["passage"], total)
+                vectors = {
+                    side: encoder.forward_sorted(texts[side], self._parts, self._dropout(side, 0))
+                    for side, encoder in encoders.items()
+                }
+                objective, report = self.objective(batch, vectors["query"], vectors["passage"])
                 objective = self._scaled(objective)
             return [tf.convert_to_tensor(g) for g in tape.gradient(objective, tensors)], report
         return self._gradients_in_chunks(batch, texts, encoders, self.settings.batches.chunk_size)
 
-    def objective(
-        self, batch: Batch, queries: Tensor, passages: Tensor, token_distance: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def objective(self, batch: Batch, queries: Tensor, passages: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the losses of vectors of this replica's texts, and what is reported of the step."""
-        scores = self.score(batch, queries, passages)._replace(token_distance=token_distance)
+        scores = self.score(batch, queries, passages)
         values = {loss.name: loss.value(scores) for loss in self.terms}
         total = tf.add_n([loss.weight * values[loss.name] for loss in self.terms])
         best = tf.argmax(masked(scores.scores, scores.mask.is_negative_or_own), axis=1, output_type=tf.int32)
@@ -205,22 +197,6 @@ class DualEncoderModel(OptimizedModel):
             return tf.nn.experimental.stateless_dropout(x, rate, seed=salted)
 
         return dropout
-
-
-class _TokenDistances:
-    """Takes the tokens of one side, part by part."""
-
-    def __init__(self, teacher: TokenTeacher) -> None:
-        self._teacher = teacher
-        self._sums: list[tuple[Tensor, Tensor]] = []
-
-    def __call__(self, texts: TokenBatch, tokens: Tensor) -> None:
-        self._sums.append(self._teacher.distance(texts, tokens))
-
-    def mean(self) -> Tensor:
-        """The mean over all tokens."""
-        distances, counts = (tf.add_n(list(each)) for each in zip(*self._sums, strict=True))
-        return distances / counts
 
 
 def gathered(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from dpr_tiny_retriever.training.validated import CountOrZero, NotNegative, Positive, PositiveShare, Validated
+from dpr_tiny_retriever.training.validated import CountOrZero, NotNegative, Positive, Validated
 from dpr_tiny_retriever.types import Similarity, Tensor
 
 #: What similarities are divided by before a softmax, of a student and of a teacher.
@@ -55,7 +55,6 @@ class BatchScores(NamedTuple):
     teacher: TeacherScores | None = None
     queue: QueueScores | None = None
     bm25: Tensor | None = None  # [b, c + m]
-    token_distance: Tensor | None = None
 
     def taught(self) -> TeacherScores:
         """The teacher's scores, where a loss needs them."""
@@ -137,26 +136,6 @@ class KLDivergence(Loss, frozen=True, kw_only=True):
         if batch.bm25 is not None:
             wanted += self.bm25_weight * batch.bm25
         return two_way_kl_divergence(wanted, student, counted, own=batch.mask.own)
-
-
-class TokenMatch(Loss, frozen=True, kw_only=True):
-    """1 - cosine of each token's vector to the teacher's vector of the same token, reduced as its vectors of texts are.
-
-    Both read the same tokens, and take the mean of their vectors. Each text has many targets, by which deeper students
-    come nearer to the teacher.
-    """
-
-    name: ClassVar[str] = "token_match"
-    teacher: str
-    """The teacher's folder, preset or hub id, which is run in each step."""
-    share: PositiveShare = 0.25
-    """The share of the texts whose tokens are matched: the teacher costs more than a small student."""
-
-    def value(self, batch: BatchScores) -> Tensor:
-        """Return the mean over the tokens of queries plus that of passages, a scalar."""
-        if batch.token_distance is None:
-            raise ValueError("the batch has no distances of tokens; expected a run with losses.token_match")
-        return batch.token_distance
 
 
 class MarginMSE(Loss, frozen=True, kw_only=True):

@@ -109,10 +109,7 @@ def make_stage(record: Any, where: str, named: Mapping[str, str], changes: Mappi
         record["mean"] = {_looked_up(name, named, where): share for name, share in record["mean"].items()}
         return validated(Mean, record, where)
     change_record(record, changes)
-    token_match: Any = record
-    for name in ("settings", "losses", "token_match"):
-        token_match = token_match.get(name) if isinstance(token_match, dict) else None
-    for holder, name in ((record, "start"), (record.get("new"), "tokenizer_from"), (token_match, "teacher")):
+    for holder, name in ((record, "start"), (record.get("new"), "tokenizer_from")):
         if isinstance(holder, dict) and isinstance(holder.get(name), str):
             holder[name] = _looked_up(holder[name], named, where)
     if isinstance(record.get("data"), list):

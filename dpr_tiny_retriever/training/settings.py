@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, Loss, MarginMSE, TokenMatch
+from dpr_tiny_retriever.training.losses import Contrastive, EmbeddingMatch, KLDivergence, Loss, MarginMSE
 from dpr_tiny_retriever.training.validated import (
     Count,
     CountOrZero,
@@ -89,7 +89,6 @@ class Losses(Validated, frozen=True, kw_only=True):
     embedding_match: EmbeddingMatch | None = None
     kl_divergence: KLDivergence | None = None
     margin_mse: MarginMSE | None = None
-    token_match: TokenMatch | None = None
 
     def chosen(self) -> list[Loss]:
         """The losses that are not None."""

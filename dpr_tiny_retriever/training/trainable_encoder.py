@@ -12,14 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from dpr_tiny_retriever.model.batching import LENGTH_STEP, TokenBatch
-from dpr_tiny_retriever.model.bert_tensorflow import Elementwise, forward, mean_vectors, token_vectors
+from dpr_tiny_retriever.model.bert_tensorflow import Elementwise, forward
 from dpr_tiny_retriever.model.config import BertConfig, BertWeights
 from dpr_tiny_retriever.model.tree import tree_map, tree_paths
 from dpr_tiny_retriever.training.compiled_elementwise import CompiledElementwise
 from dpr_tiny_retriever.types import Tensor
 
 Dropout: TypeAlias = Callable[[Tensor], Tensor]
-TokenObserver: TypeAlias = Callable[[TokenBatch, Tensor], None]
 
 
 class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -56,22 +55,13 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
         """The present weights as float32 arrays."""
         return self._structure(np.array(variable.value.numpy()) for variable in self.weights)
 
-    def forward(
-        self, texts: TokenBatch, dropout: Dropout | None = None, observer: TokenObserver | None = None
-    ) -> Tensor:
-        """Vectors [n, d] float32 of texts, with gradients; an observer is given the texts and their tokens' vectors."""
+    def forward(self, texts: TokenBatch, dropout: Dropout | None = None) -> Tensor:
+        """Vectors [n, d] float32 of texts, with gradients."""
         weights = self._structure(tf.cast(variable.value, self._compute_dtype_of_products) for variable in self.weights)
         elementwise: Elementwise | None = self._compiled
         if dropout is not None and self.dropout_inside:
             elementwise = Elementwise(self._forward_config, dropout)
-        if observer is None:
-            vectors = forward(weights, self._forward_config, texts, elementwise)
-        else:
-            ops = elementwise or Elementwise(self._forward_config)
-            tokens = token_vectors(weights, ops, texts, weights.layers)  # [n, l, w]
-            observer(texts, tokens)
-            vectors = mean_vectors(weights, ops, texts, tokens)
-        vectors = tf.cast(vectors, tf.float32)
+        vectors = tf.cast(forward(weights, self._forward_config, texts, elementwise), tf.float32)
         if dropout is not None and not self.dropout_inside:
             vectors = dropout(vectors)
         return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-24) if self.config.normalize else vectors
@@ -85,14 +75,12 @@ class TrainableEncoder(keras.layers.Layer):  # type: ignore[misc]
         )
         return graph
 
-    def forward_sorted(
-        self, texts: TokenBatch, parts: int, dropout: Dropout | None, observer: TokenObserver | None = None
-    ) -> Tensor:
+    def forward_sorted(self, texts: TokenBatch, parts: int, dropout: Dropout | None) -> Tensor:
         """As forward, in parts of like length, at most as many as texts: less padding, the same vectors."""
         order = tf.argsort(texts.lengths, stable=True)
         count = tf.shape(order)[0]
         vectors = [
-            self.forward(_taken(texts, order[count * part // parts : count * (part + 1) // parts]), dropout, observer)
+            self.forward(_taken(texts, order[count * part // parts : count * (part + 1) // parts]), dropout)
             for part in range(parts)
         ]
         return tf.gather(tf.concat(vectors, 0), tf.argsort(order))

@@ -23,7 +23,6 @@ from dpr_tiny_retriever.training.options import Run, RunOptions
 from dpr_tiny_retriever.training.resumption import RunState
 from dpr_tiny_retriever.training.settings import Settings
 from dpr_tiny_retriever.training.teacher_projection import projection
-from dpr_tiny_retriever.training.token_teacher import TokenTeacher
 from dpr_tiny_retriever.training.training_data import ReadData, TrainingData, read_data
 
 
@@ -44,7 +43,6 @@ def train(
     """
     settings, options = settings or Settings(), options or RunOptions()
     losses = choose_losses(settings, distillation)
-    token_teacher = _token_teacher(settings, start, reduced=distillation is not None)
     read = read_data(data, start.query_encoder.tokenizer, settings)
     teacher = distillation.teacher(read.examples, start.query_encoder.config.embedding_dim) if distillation else None
     checkpoints = options.checkpoints or output / "training"
@@ -53,9 +51,7 @@ def train(
         kept = checkpoints / "projection.npz"
         teacher.components = projection(teacher, read.examples, student=start, steps=match.projection_steps, kept=kept)
     maker = BatchMaker(read.examples, settings, teacher)
-    if token_teacher is not None and teacher is not None:
-        token_teacher.components = teacher.components
-    model = build_model(start, maker, losses, options.strategy, token_teacher)
+    model = build_model(start, maker, losses, options.strategy)
     dev = _dev_evaluation(read, maker)
     state = RunState(checkpoints / "state.npz", options, identity=_identity(start, read, maker), dev=dev)
     history = fit(model, maker, state, options)
@@ -90,23 +86,11 @@ def choose_losses(settings: Settings, distillation: Distillation | None) -> list
     return losses
 
 
-def _token_teacher(settings: Settings, start: DualEncoder, *, reduced: bool) -> TokenTeacher | None:
-    loss = settings.losses.token_match
-    if loss is None:
-        return None
-    if settings.batches.chunk_size is not None:
-        raise ValueError("found losses.token_match and batches.chunk_size; expected one of them")
-    teacher = TokenTeacher(loss, precision=settings.precision, compiled=settings.compiled)
-    teacher.require_student(start, reduced=reduced)
-    return teacher
-
-
 def build_model(
     start: DualEncoder,
     maker: BatchMaker,
     losses: Sequence[Loss],
     strategy: tf.distribute.Strategy | None = None,
-    token_teacher: TokenTeacher | None = None,
 ) -> DualEncoderModel:
     """The compiled Keras model; raises ValueError where the replicas cannot share a batch."""
     settings, strategy = maker.settings, strategy or tf.distribute.get_strategy()
@@ -116,7 +100,7 @@ def build_model(
             "expected a batch size that they can share equally"
         )
     with strategy.scope():
-        model = DualEncoderModel(start, maker, losses, token_teacher)
+        model = DualEncoderModel(start, maker, losses)
         compile_model(model, settings, maker.total_steps)
     return model
 

@@ -11,7 +11,6 @@ from msgspec import Meta
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
-PositiveShare = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrZero = Annotated[int, Meta(ge=0)]
 TextLength = Annotated[int, Meta(ge=3)]  # tokens, two of which are special
