@@ -1,4 +1,4 @@
-"""Milliseconds of a training step by precision, compiled or not: `python benchmarks/training_steps.py --layers 12`.
+"""Time of a training step by precision, compiled or not: `python benchmarks/training_steps.py --layers 12`.
 
 A step gives the gradients of matching 128 questions of 6 to 16 and 128 passages of 56 to 72 tokens with given vectors.
 The kinds of steps take turns; each figure is a median.
@@ -25,7 +25,7 @@ PARTS = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
-    """Print the table, and return its milliseconds."""
+    """Print and return the median time of each kind of step, in milliseconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--steps", type=int, default=9, help="steps of each kind")
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
 
 
 def step_of(pair: DualEncoder, precision: str, *, compiled: bool) -> Callable[[], object]:
-    """A function that makes one step's gradients."""
+    """Return a function that computes the gradients of one step."""
     start = pair.passage_encoder
     encoder = TrainableEncoder(
         start.config, start.weights, compute_dtype=precision, compiled=compiled, name=f"{precision}_{compiled}"
@@ -70,7 +70,7 @@ def step_of(pair: DualEncoder, precision: str, *, compiled: bool) -> Callable[[]
 
 
 def texts(rng: np.random.Generator, shortest: int, longest: int, *, words: int) -> TokenBatch:
-    """Texts of random words."""
+    """Return a batch of TEXTS sequences of random token ids and lengths."""
     ids = tf.constant(rng.integers(1000, words, (TEXTS, longest)), tf.int32)
     lengths = tf.constant(rng.integers(shortest, longest + 1, TEXTS), tf.int32)
     return TokenBatch(ids, lengths, lengths)

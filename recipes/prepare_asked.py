@@ -49,7 +49,7 @@ ASKED = dict.fromkeys(("nq-train", "efficientqa", "webquestions", "mimics", "amb
     "qald": 0.5,
     "strategyqa": 0.3,
 }
-#: Sets of definitions, sampled with the probability --definitions.
+#: Data sets of definitions, of which --definitions is the sampling rate.
 DEFINITIONS = ("def-wordnet", "def-foldoc", "def-jargon", "def-vera")
 #: Sets whose questions tell much, so that a passage of little likeness cannot be right.
 LONG_QUESTIONS = ("trivia", "hotpot", "strategyqa")

@@ -56,7 +56,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
 def quantize_rows(tensor: Array) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
     """Quantize a matrix [rows, columns] to int8 with a scale for each row, float16 [rows, 1]."""
     largest = np.abs(tensor).max(axis=1, keepdims=True)
-    # Rounded up, so that no value exceeds 127 and rows of zeros have a scale above 0.
+    # Scales are rounded up: quantized values then stay within -127 to 127, and an all-zero row is not divided by 0.
     scales = np.nextafter((largest / 127).astype(np.float16), np.float16(np.inf))
     return np.rint(tensor / scales.astype(np.float32)).astype(np.int8), scales
 

@@ -47,7 +47,7 @@ class _Interrupted(SystemExit):
 
 
 class _SignalReraiser:
-    """Handle exceptions that Python cannot raise, as in weak-reference callbacks: raise a signal's again later."""
+    """A sys.unraisablehook that sends a signal again when its exception was lost, as in a weak-reference callback."""
 
     def __init__(self, former: Callable[[sys.UnraisableHookArgs], object]) -> None:
         self._former = former

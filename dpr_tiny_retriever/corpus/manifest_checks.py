@@ -10,14 +10,14 @@ from dpr_tiny_retriever.types import Similarity
 #: A validity check for each field.
 Checks: TypeAlias = Mapping[str, Callable[[Any], bool]]
 
-#: More shards are refused: the list of missing ones has to fit into memory.
+#: The maximum number of shards in a valid manifest, so that a list of missing shards fits into memory.
 _MOST_SHARDS = 10**7
-#: Far above the scale of any model's vectors; scaled values fit float32.
+#: The maximum valid quantization scale: far above any model's, and dequantized values do not overflow float32.
 _LARGEST_SCALE = 1e15
 
 
 def checked(record: object, checks: Checks) -> dict[str, Any]:
-    """Return the record if all fields are valid; raises TypeError that names an invalid one."""
+    """Return the record after validating its fields; raises TypeError that names the first invalid field."""
     if not isinstance(record, dict):
         raise TypeError(f"found {str(record)[:80]!r}; expected an object")
     for name, is_possible in checks.items():
@@ -27,7 +27,7 @@ def checked(record: object, checks: Checks) -> dict[str, Any]:
 
 
 def check_number_of_shards(num_rows: object, rows_per_shard: int) -> None:
-    """Raise TypeError for an impossible number of rows."""
+    """Raise TypeError unless num_rows is None or a count that gives a valid number of shards."""
     if num_rows is not None and not (_is_count(num_rows) and int(num_rows) // rows_per_shard < _MOST_SHARDS):  # type: ignore[call-overload]
         raise TypeError(f"num_rows is {str(num_rows)[:80]!r}")
 

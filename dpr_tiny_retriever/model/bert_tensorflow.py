@@ -4,7 +4,7 @@ Devlin et al. 2019, with the vector of each text taken as dense passage retrieva
 Shapes: b texts, l tokens, t = b * l, w hidden size, h heads, d = w / h. Ids are int32, all else is the weights' type.
 Tokens are rows of a matrix [t, w] wherever they do not look at each other, so that every dense product is one large
 one, and its bias and activation are fused into it by TensorFlow's graph optimizer.
-What is done between the products is an Elementwise, so that training can compile it.
+Training can replace the operations between matrix products, which are the methods of Elementwise.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def _identity(x: Tensor) -> Tensor:
 
 
 class Elementwise:
-    """What is done between the matrix products: biases, activations, dropout, sums and layer norms."""
+    """The operations between matrix products: bias, activation, dropout, residual sum and layer normalization."""
 
     def __init__(self, config: BertConfig, drop: Callable[[Tensor], Tensor] = _identity) -> None:
-        """Use drop wherever BERT has dropout, and for the vector before normalization."""
+        """Apply drop wherever BERT has dropout, and to the pooled vector; the identity for inference."""
         self.config = config
         self.drop = drop
 
@@ -53,7 +53,7 @@ class Elementwise:
         return activate(self.config.activation, self.biased(rows, bias))
 
     def added_and_normalized(self, norm: LayerNorm, residual: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-        """Layer-normalize the sum of a residual [t, w] and of rows [t, w] with their bias [w]."""
+        """Layer-normalize residual + rows + bias, with residual and rows [t, w] and bias [w]."""
         return self.normalized(norm, residual + self.drop(self.biased(rows, bias)))
 
     def normalized(self, norm: LayerNorm, rows: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def forward(
     """Vectors [b, embedding_dim] of a batch of texts.
 
     tokens are padded with any valid id; a length is at least 1; a segment start of l or more means that there is no
-    second segment. elementwise is for training: dropout, or compiled kernels.
+    second segment. elementwise replaces the default operations, with dropout or compiled kernels.
     """
     ops = elementwise or Elementwise(config)
     token_ids, lengths, segment_starts = tokens

@@ -26,9 +26,10 @@ def similarity_named(name: str) -> StoreSimilarity | None:
 
 
 def ranking_problem(found: StoreSimilarity, setting: str, needed: Similarity, remedy: str) -> str | None:
-    """Return an error message if a store ranks unlike a model without unit-length vectors; None if it ranks alike.
+    """Return an error message if a store's similarity measure is not the one that the model needs; None if it is.
 
-    setting: the store and the setting that names its similarity; remedy: the alternative to another store.
+    For vectors that are not of unit length, which dot product, cosine and L2 rank differently. setting names the store
+    and its setting in the message; remedy is an alternative to changing the store.
     """
     if found == needed:
         return None

@@ -1,7 +1,7 @@
-"""What a BERT does between its matrix products, compiled: one kernel each way instead of a dozen, for faster training.
+"""BERT's elementwise operations fused by XLA, for faster training: one kernel for the forward pass, one for gradients.
 
-Matrix products stay TensorFlow's, which are faster than XLA's on a CPU. Kernels compute in float32 whatever type they
-read and write; for the gradient they keep their inputs alone and compute the rest again.
+Matrix products are left to TensorFlow, which is faster at them than XLA on a CPU. Kernels compute in float32 for inputs
+of any floating dtype. The backward pass recomputes intermediate results from the inputs instead of storing them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dpr_tiny_retriever.types import Tensor
 
 
 class CompiledElementwise(Elementwise):
-    """The same as Elementwise without dropout. XLA compiles each kernel for every shape that it meets."""
+    """Elementwise without dropout, as XLA kernels, which are compiled once for each input shape."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -45,7 +45,7 @@ class CompiledElementwise(Elementwise):
         return self._activated(rows, bias)
 
     def added_and_normalized(self, norm: LayerNorm, residual: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-        """Layer-normalize the sum of a residual [t, w] and of rows [t, w] with their bias [w]."""
+        """Layer-normalize residual + rows + bias, with residual and rows [t, w] and bias [w]."""
         return self._normalized(norm.scale, norm.offset, residual, rows, bias)
 
     def normalized(self, norm: LayerNorm, rows: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class CompiledElementwise(Elementwise):
 
 
 def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A function of float32 tensors as a kernel for tensors of one floating type, with a kernel for its gradients."""
+    """Compile a function and its gradient with XLA: both compute in float32, and keep the dtype of the inputs."""
 
     def in_float32(*inputs: Tensor) -> Tensor:
         return tf.cast(function(*(tf.cast(x, tf.float32) for x in inputs)), inputs[0].dtype)

@@ -116,8 +116,8 @@ class Settings(Validated, frozen=True, kw_only=True):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the encoders' products; weights, losses and optimizer stay float32."""
     compiled: bool = False
-    """Compile with XLA what the encoders do between their products: faster steps, after a second for each new length of
-    texts. Not with regularization.dropout_inside."""
+    """Fuse the elementwise operations between matrix products with XLA: faster steps, after a compilation of about a
+    second for each new sequence length. Excludes regularization.dropout_inside."""
     seed: CountOrZero = 0
 
     def __post_init__(self) -> None:

@@ -85,7 +85,7 @@ def test_after_a_change_a_reader_reads_the_end_of_an_index_and_not_the_whole(
         assert bytes_read(lambda: reader.search("needle5", 3)) < first / 100
         for change in (lambda: writer.add(numbered(8000, 8001)), lambda: writer.delete(["17", "4711"])):
             change()
-            # Reads one of 32 blocks of vectors and one of 4 blocks of lengths.
+            # Of 32 blocks of vectors and 4 blocks of passage lengths, one each is read again.
             assert bytes_read(lambda: reader.search("needle5", 3)) < first / 15
         assert reader.search("needle8000", 1, mode="bm25")[0].passage.id == "8000"
         assert reader.search("needle4711", 1, mode="bm25") == []

@@ -81,7 +81,7 @@ class BlendedDocuments:
         return found if document is None else with_id(document)
 
     def ids_where(self, metadata: Mapping[str, Any]) -> list[str]:
-        """Return the ids of the documents whose metadata have these values."""
+        """Return the ids of the documents that match a metadata filter: every key with an equal value."""
         documents = list(self._documents.items())  # another thread may add some meanwhile
         return [id for id, document in documents if _holds(document.metadata, metadata)]
 

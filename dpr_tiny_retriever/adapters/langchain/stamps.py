@@ -26,7 +26,7 @@ def without_stamp(document: Document) -> Document:
 
 
 class MismatchReport:
-    """Reports mismatches between store and model by ModelMismatchError, or by one warning for each."""
+    """Raises ModelMismatchError for vectors of another model, or warns, once for each message."""
 
     def __init__(self, on_mismatch: OnMismatch) -> None:
         check_on_mismatch(on_mismatch)

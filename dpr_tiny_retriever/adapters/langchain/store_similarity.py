@@ -31,7 +31,7 @@ def ranks_by(store: Any) -> tuple[StoreSimilarity, str] | None:
 
 
 def store_problem(encoder: DualEncoder, store: Any) -> str | None:
-    """Return an error message if a store ranks unlike the pair; None if it ranks alike or its measure is unknown."""
+    """Return an error message if a store's similarity measure ranks unlike the pair's; None if not, or if unknown."""
     found = None if encoder.ranks_alike else ranks_by(store)
     if found is None:
         return None

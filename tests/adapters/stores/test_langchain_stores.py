@@ -182,7 +182,7 @@ def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
 
 
 def check_ranking(store: TitledVectorStore, how: Store, documented: DocumentedStore, ranked: RankedPassages) -> None:
-    """Assert that a store ranks like its pair, with and without a filter, and returns documents unchanged."""
+    """Assert exact ranking, scores and relevance scores, the ranking with a metadata filter, and unchanged metadata."""
     for question in QUESTIONS:
         found = store.similarity_search_with_score(question, k=10)
         similarities = ranked.check(question, [ranked.id_of(document.page_content) for document, _ in found])
