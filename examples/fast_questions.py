@@ -1,11 +1,12 @@
 """Put a question encoder of two layers before an index of a larger model's vectors, and see time and hits of both.
 
     pip install "dpr-tiny-retriever[eval]"
-    python examples/fast_questions.py path/to/all-MiniLM-L6-v2 path/to/fast-questions/query_encoder path/to/beir-folder
+    python examples/fast_questions.py path/to/all-MiniLM-L6-v2 encoders/minilm-questions path/to/beir-folder
 
-The question encoder is made by `dpr-tiny train --query-side-only --passage-model path/to/all-MiniLM-L6-v2 QUESTIONS`.
-The index is made once, with the larger model; then it is opened with either encoder for the questions. Without a BEIR
-folder some topics of Python's reference are indexed, and a question is asked of each by its name.
+The repository has the question encoder for all-MiniLM-L6-v2; for another model,
+`dpr-tiny train --query-side-only --passage-model MODEL QUESTIONS` makes one. The index is made once, with the larger
+model; then it is opened with either encoder for the questions. Without a BEIR folder some topics of Python's reference
+are indexed, and a question is asked of each by its name.
 """
 
 import argparse

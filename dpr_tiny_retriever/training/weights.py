@@ -38,16 +38,19 @@ def mean_pair(shares: Mapping[str, float]) -> DualEncoder:
 
 
 def write_bundle(pair: DualEncoder, folder: Path) -> None:
-    """Write a pair whose sides are one encoder as one small folder: matrices in int8, biases and norms in float16.
-
-    It has no tokenizer.json, which would repeat vocab.txt and tokenizer_config.json.
-
-    Raises ValueError where the sides are two.
-    """
+    """Write a pair whose sides are one encoder as one small folder; raises ValueError where the sides are two."""
     if not _is_one_encoder(pair):
         raise ValueError("the two sides are two encoders; expected a pair that was trained with tied: true")
+    write_small_encoder(pair.passage_encoder, folder)  # its length is the longer one
+
+
+def write_small_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write one side of a pair as a small folder: matrices in int8, biases and norms in float16.
+
+    It has no tokenizer.json, which would repeat vocab.txt and tokenizer_config.json.
+    """
     with replaced_folder(folder) as part:
-        write_checkpoint(part, pair.passage_encoder.checkpoint())  # its length is the longer one
+        write_checkpoint(part, encoder.checkpoint())
         (part / "tokenizer.json").unlink()
         tensors = load_file(part / SAFETENSORS_FILE)
         stored: dict[str, NDArray[Any]] = {}
