@@ -45,6 +45,8 @@ _RUNS = {
     "second": Run(whole=(), cut=((5,), (1,)), seed=5, copies=3, thinned=4),
     "third": Run(whole=(), cut=((3,), (0,)), seed=8, copies=3, thinned=4),
     "fourth": Run(whole=(), cut=((2,), (4,)), seed=13, copies=3, thinned=4, windows=(15, 25, 40, 60, 120)),
+    # For the 12-layer pair: the first half of the cuts of the fourth.
+    "deep": Run(whole=(), cut=((2,),), seed=13, copies=3, thinned=4, windows=(15, 25, 40, 60, 120)),
 }
 _OF = 6
 _MORE, _LESS = 13, 5  # words that a window may have beyond its length, and that may lack behind its first sentence

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED, BUNDLED_PAIRS
+
 ROOT = Path(__file__).parents[1]
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -93,8 +95,9 @@ def test_citation_and_changelog_know_the_version() -> None:
     assert f"## [{version}]" in read(ROOT / "CHANGELOG.md")
 
 
-def test_notice_names_the_data_and_the_teacher_of_the_bundled_pair() -> None:
-    card = read(ROOT / "dpr_tiny_retriever" / "bundled" / "L2" / "README.md")
+@pytest.mark.parametrize("folder", BUNDLED_PAIRS.values())
+def test_notice_names_the_data_and_the_teacher_of_the_bundled_pairs(folder: str) -> None:
+    card = read(BUNDLED / folder / "README.md")
     names = ["AmbigNQ", "BoolQ", "CLAPNQ", "EfficientQA", "FOLDOC", "HotpotQA", "Jargon File", "MedQuAD", "MIMICS"]
     names += ["Natural Questions", "OpenTriviaQA", "QALD", "SelQA", "SQuAD", "StrategyQA", "TyDi QA"]
     names += ["trivia", "V.E.R.A.", "WebQuestions", "WellFormed", "Wikipedia", "WordNet"]

@@ -24,7 +24,7 @@ from dpr_tiny_retriever.adapters.farm_haystack_checks import (
 from dpr_tiny_retriever.adapters.farm_haystack_models import TrainedPair
 from dpr_tiny_retriever.adapters.farm_haystack_scores import query_options, score_documents
 from dpr_tiny_retriever.adapters.farm_haystack_stamps import check_stamps, stamp
-from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_NAME
+from dpr_tiny_retriever.checkpoints.bundled_pairs import released_name
 from dpr_tiny_retriever.dual_encoder import DualEncoder
 from dpr_tiny_retriever.load_options import DEFAULTS
 from dpr_tiny_retriever.types import Vectors
@@ -132,7 +132,7 @@ class TinyDPRRetriever(TrainedPair, DenseRetriever):  # type: ignore[misc]
         self.encoder = DualEncoder.from_pretrained(model, query_model=sides[0], passage_model=sides[1], **options)
         if document_store is not None:
             check_document_store(document_store, self.encoder)
-        self.name_models(BUNDLED_NAME if model is None else model, *sides)
+        self.name_models(released_name(model), *sides)
 
     def __repr__(self) -> str:
         return f"TinyDPRRetriever({self.encoder!r}, mode={self.mode!r})"

@@ -11,11 +11,9 @@ from dpr_tiny_retriever.types import Model
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 #: The folder of each pair below BUNDLED; the first is loaded where no model is named.
-BUNDLED_PAIRS = {"bundled": "L2"}
+BUNDLED_PAIRS = {"bundled": "L2", "bundled-L12": "L12"}
 
 _RELEASE = ".".join(__version__.split(".")[:2])
-#: The name of the default pair in this release; later releases do not use it for other weights.
-BUNDLED_NAME = f"bundled@{_RELEASE}"
 _NAME = re.compile(rf"(?P<pair>{'|'.join(BUNDLED_PAIRS)})(@(?P<release>\d+\.\d+))?")
 
 
@@ -25,7 +23,10 @@ def is_bundled(model: Model) -> bool:
 
 
 def released_name(model: Model) -> str:
-    """Return a bundled pair's name with its release, such as "bundled@0.2"; any other model's name as it is."""
+    """Return a bundled pair's name with its release, such as "bundled@0.2"; any other model's name as it is.
+
+    Later releases do not use the name for other weights.
+    """
     pair = _pair(model)
     return str(model) if pair is None else f"{pair}@{_RELEASE}"
 

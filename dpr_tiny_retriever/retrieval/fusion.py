@@ -35,7 +35,7 @@ _LARGEST_WEIGHT = 30.0
 #: How many passages each retriever is asked for, so that there is enough to blend.
 LIST_LENGTH = 100
 
-#: Where the best cosine of the bundled pair is lower, a passage that answers is unlikely: the largest threshold, to one
+#: Where the best cosine of a bundled pair is lower, a passage that answers is unlikely: the largest threshold, to one
 #: digit, that finds something for 95 % of the questions that have an answer, as `python benchmarks/threshold.py`
 #: measures on those four sets; docs/stores.md has its figures.
 NOTHING_NEAR = 0.4

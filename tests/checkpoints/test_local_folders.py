@@ -54,7 +54,7 @@ def test_a_file_instead_of_a_folder_is_refused(pair_directory: Path) -> None:
     "model", ["no such folder", "./nowhere", "/no/such/folder", Path("no/folder"), "nlpconnect-L3", "a/b/c"]
 )
 def test_a_name_that_is_no_folder_no_hub_id_and_no_preset_is_refused(model: str | Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"there is no folder .*one of bundled, nlpconnect-L2, nlpconnect-L12"):
+    with pytest.raises(ModelNotFoundError, match=r"there is no folder .*one of bundled, bundled-L12, nlpconnect-L2"):
         resolve(model, "query")
 
 

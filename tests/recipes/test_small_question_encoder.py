@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from model_folders import bert_record, write_model
 from safetensors.numpy import load_file
 from small_question_encoder import main
 
 from dpr_tiny_retriever import DualEncoder, Encoder
+
+pytestmark = pytest.mark.training
 
 
 def test_the_small_folder_holds_int8_and_gives_the_same_vectors(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from haystack.errors import HaystackError
 
 from dpr_tiny_retriever import ModelMismatchError
 from dpr_tiny_retriever.adapters.farm_haystack import TinyDPRRetriever
-from dpr_tiny_retriever.checkpoints.bundled_pairs import BUNDLED_NAME
+from dpr_tiny_retriever.checkpoints.bundled_pairs import released_name
 
 pytestmark = pytest.mark.farm_haystack
 
@@ -178,12 +178,13 @@ def test_yaml_of_dense_passage_retriever_loads_under_the_other_class_name(pair_d
     assert loaded.embed_queries(["who"]).shape == (1, 128)
 
 
-def test_yaml_names_the_bundled_pair_with_its_release_and_fingerprint(tmp_path: Path) -> None:
-    retriever = TinyDPRRetriever(backend="numpy")
+@pytest.mark.parametrize("model", [None, "bundled-L12"])
+def test_yaml_names_a_bundled_pair_with_its_release_and_fingerprint(model: str | None, tmp_path: Path) -> None:
+    retriever = TinyDPRRetriever(model=model, backend="numpy")
     as_node(retriever).save_to_yaml(tmp_path / "pipeline.yaml")
     config = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
     [node] = config["components"]
-    assert node["params"]["model"] == BUNDLED_NAME
+    assert node["params"]["model"] == released_name(model)
     assert node["params"]["fingerprint"] == retriever.encoder.fingerprint(model_only=True)
     node["params"]["max_seq_len_passage"] = 100  # another length is no other model
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(config))

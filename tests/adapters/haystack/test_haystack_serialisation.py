@@ -75,21 +75,22 @@ def test_defaults_survive_to_dict_and_from_dict(embedder: Any) -> None:
     assert embedder(token=None).to_dict()["init_parameters"]["token"] is None
 
 
-def test_yaml_names_the_bundled_pair_of_this_release_and_its_fingerprint() -> None:
+@pytest.mark.parametrize("name", ["bundled", "bundled-L12"])
+def test_yaml_names_a_bundled_pair_of_this_release_and_its_fingerprint(name: str) -> None:
     pipeline = Pipeline()
-    pipeline.add_component("embedder", TinyDPRTextEmbedder())
+    pipeline.add_component("embedder", TinyDPRTextEmbedder(name))
     yaml = pipeline.dumps()
-    fingerprint = Encoder.from_pretrained(side="query").fingerprint(model_only=True)
-    assert "model: bundled@0.2\n" in yaml
+    fingerprint = Encoder.from_pretrained(name, side="query").fingerprint(model_only=True)
+    assert f"model: {name}@0.2\n" in yaml
     assert f"fingerprint: {fingerprint}\n" in yaml
     assert Pipeline.loads(yaml).dumps() == yaml
     loaded = Pipeline.loads(yaml).get_component("embedder").run("who")["embedding"]
-    assert loaded == TinyDPRTextEmbedder().run("who")["embedding"]
+    assert loaded == TinyDPRTextEmbedder(name).run("who")["embedding"]
 
-    with pytest.raises(ModelMismatchError, match=r"'bundled@0.2' has the fingerprint .* expected another"):
+    with pytest.raises(ModelMismatchError, match=rf"'{name}@0.2' has the fingerprint .* expected another"):
         Pipeline.loads(yaml.replace(fingerprint, "another")).get_component("embedder").warm_up()
-    with pytest.raises(ModelNotFoundError, match=r"bundled@0.1 is the bundled pair of release 0.1"):
-        Pipeline.loads(yaml.replace("bundled@0.2", "bundled@0.1")).get_component("embedder").warm_up()
+    with pytest.raises(ModelNotFoundError, match=rf"{name}@0.1 is the bundled pair of release 0.1"):
+        Pipeline.loads(yaml.replace(f"{name}@0.2", f"{name}@0.1")).get_component("embedder").warm_up()
 
 
 def test_the_same_folder_with_other_weights_does_not_go_unnoticed(pair_directory: Path, tmp_path: Path) -> None:
