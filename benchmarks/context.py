@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import texts
-from models import BUNDLED, Model, prepare
+from models import Model, prepare
 from peers import BEFORE, OURS, PeerError, Peers
 from tqdm import tqdm
 
@@ -32,7 +32,7 @@ class Context:
 
     def write_texts(self) -> None:
         """Write the files of texts that the workers read."""
-        tokenizer = texts.load_tokenizer(BUNDLED / "L2")
+        tokenizer = texts.load_tokenizer()
         record = {
             "passages": texts.passages(self.passages, tokenizer),
             "questions": [

@@ -1,7 +1,7 @@
-"""Pairs beside each other: `python benchmarks/pairs.py bundled bundled-L12 path/to/all-MiniLM-L6-v2`.
+"""Compare the encoding speed of pairs: `python benchmarks/pairs.py bundled bundled-L12 path/to/all-MiniLM-L6-v2`.
 
-Each encodes the same titled passages of 20 to 156 tokens, and the same questions one at a time. They take turns in one
-process; each figure is a median, and the ratios are to the last model.
+Each pair encodes the same titled passages of 20 to 156 tokens, and the same questions one at a time. They take turns in
+one process. Each figure is a median over the rounds; the ratios are to the last model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import texts
-from tokenizers import Tokenizer
 
 from dpr_tiny_retriever import DualEncoder
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Speed]:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args(arguments)
     pairs = {model: DualEncoder.from_pretrained(model) for model in options.models}
-    tokenizer = plain_tokenizer(next(iter(pairs.values())))
+    tokenizer = texts.load_tokenizer()
     passages, questions = texts.passages(options.passages, tokenizer), texts.questions(QUESTIONS, tokenizer)
     times: dict[str, list[Speed]] = {model: [] for model in pairs}
     for number in range(options.rounds + 1):
@@ -65,14 +64,6 @@ def speed(pair: DualEncoder, passages: list[texts.Pair], questions: list[str]) -
         pair.encode_queries([question])
         seconds.append(time.perf_counter() - start)
     return Speed(len(passages) / seconds[0], 1000 * float(np.median(seconds[1:])))
-
-
-def plain_tokenizer(pair: DualEncoder) -> Tokenizer:
-    """The pair's tokenizer without truncation and padding."""
-    tokenizer = Tokenizer.from_str(pair.query_encoder.tokenizer.tokenizer.to_str())
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
 from tokenizers import Tokenizer
+
+from dpr_tiny_retriever import Encoder
 
 Pair = tuple[str, str]
 
@@ -112,9 +113,9 @@ def _pieces(tokenizer: Tokenizer, name: str) -> tuple[str, list[int], list[tuple
     return text, sorted(set(starts) - {len(ends)}), ends
 
 
-def load_tokenizer(vocabulary_folder: Path) -> Tokenizer:
-    """Return BERT's tokenizer without truncation."""
-    tokenizer = Tokenizer.from_file(str(vocabulary_folder / "tokenizer.json"))
+def load_tokenizer() -> Tokenizer:
+    """Return the bundled pair's tokenizer, which is that of BERT, uncased, without truncation."""
+    tokenizer = Tokenizer.from_str(Encoder.from_pretrained(side="query").tokenizer.tokenizer.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -24,7 +24,7 @@ def calls(path: Path) -> Iterator[tuple[str, set[str], ast.Call]]:
 
 
 def text_mode(call: ast.Call) -> str:
-    """Return the mode argument of a call that opens a text file; "" for binary files and other functions."""
+    """Return the mode string of an open() call in text mode; "" for binary mode, and for calls without a mode."""
     modes = [one.value for one in call.args[:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)]
     mode = next((mode for mode in modes if set(mode) <= set("rwxabt+")), "")
     return "" if "b" in mode else mode

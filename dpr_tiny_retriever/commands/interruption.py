@@ -47,7 +47,7 @@ class _Interrupted(SystemExit):
 
 
 class _SignalReraiser:
-    """A sys.unraisablehook that sends a signal again when its exception was lost, as in a weak-reference callback."""
+    """A sys.unraisablehook that raises a signal again if Python discarded its exception, as in weakref callbacks."""
 
     def __init__(self, former: Callable[[sys.UnraisableHookArgs], object]) -> None:
         self._former = former

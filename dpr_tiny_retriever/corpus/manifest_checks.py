@@ -12,7 +12,7 @@ Checks: TypeAlias = Mapping[str, Callable[[Any], bool]]
 
 #: The maximum number of shards in a valid manifest, so that a list of missing shards fits into memory.
 _MOST_SHARDS = 10**7
-#: The maximum valid quantization scale: far above any model's, and dequantized values do not overflow float32.
+#: The maximum valid quantization scale. Real scales are far smaller; int8 values times it stay finite in float32.
 _LARGEST_SCALE = 1e15
 
 

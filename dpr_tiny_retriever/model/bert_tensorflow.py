@@ -53,7 +53,7 @@ class Elementwise:
         return activate(self.config.activation, self.biased(rows, bias))
 
     def added_and_normalized(self, norm: LayerNorm, residual: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-        """Layer-normalize residual + rows + bias, with residual and rows [t, w] and bias [w]."""
+        """Return LayerNorm(residual + rows + bias) [t, w]; residual and rows are [t, w], bias is [w]."""
         return self.normalized(norm, residual + self.drop(self.biased(rows, bias)))
 
     def normalized(self, norm: LayerNorm, rows: Tensor) -> Tensor:

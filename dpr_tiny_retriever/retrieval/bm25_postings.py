@@ -32,7 +32,7 @@ _BLOCK_SIZE = 1 << _BLOCK_BITS
 _LARGEST_COUNT = (1 << (32 - _BLOCK_BITS)) - 1
 #: The length of a passage that was deleted, or that is not there yet.
 _ABSENT = -1
-#: The change counter of a reader that has loaded nothing; databases count from 0.
+#: The change counter of a reader before its first load. Stored counters are never negative.
 _NEVER = -1
 
 POSTINGS_TABLES = (

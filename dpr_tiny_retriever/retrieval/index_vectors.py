@@ -16,7 +16,7 @@ _PRODUCT_SIZE = 1 << 18
 #: BLAS rounds the rows that are left over at the end of a matrix differently. With a multiple of this many rows, filled
 #: up with zeros, none are left over, and equal vectors have equal scores.
 _ROWS = 64
-#: The change counter of a reader that has loaded nothing; files count from 0.
+#: The change counter of a reader before its first load. Stored counters are never negative.
 _NEVER = -1
 #: How far the square of a length of 1 may be off; rounding takes less than a millionth.
 _TOLERANCE = 0.01

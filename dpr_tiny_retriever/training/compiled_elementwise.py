@@ -45,7 +45,7 @@ class CompiledElementwise(Elementwise):
         return self._activated(rows, bias)
 
     def added_and_normalized(self, norm: LayerNorm, residual: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-        """Layer-normalize residual + rows + bias, with residual and rows [t, w] and bias [w]."""
+        """Return LayerNorm(residual + rows + bias) [t, w]; residual and rows are [t, w], bias is [w]."""
         return self._normalized(norm.scale, norm.offset, residual, rows, bias)
 
     def normalized(self, norm: LayerNorm, rows: Tensor) -> Tensor:

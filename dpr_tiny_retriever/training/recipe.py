@@ -71,7 +71,7 @@ class Recipe:
 
     stages: Sequence[Stage | Mean]
     bundle: bool = False
-    """Also write OUTPUT/bundle: one model for both sides, its matrices in int8."""
+    """Also write OUTPUT/bundle: the encoder that both sides share, with its weight matrices quantized to int8."""
 
 
 def read_recipe(path: Path, named: Mapping[str, str], *, changes: Mapping[str, Any] | None = None) -> Recipe:

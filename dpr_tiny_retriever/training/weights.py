@@ -38,14 +38,14 @@ def mean_pair(shares: Mapping[str, float]) -> DualEncoder:
 
 
 def write_bundle(pair: DualEncoder, folder: Path) -> None:
-    """Write a pair whose sides are one encoder as one small folder; raises ValueError where the sides are two."""
+    """Write a pair with a shared encoder as one quantized model folder; raises ValueError if it has two encoders."""
     if not _is_one_encoder(pair):
         raise ValueError("the two sides are two encoders; expected a pair that was trained with tied: true")
     write_small_encoder(pair.passage_encoder, folder)  # its length is the longer one
 
 
 def write_small_encoder(encoder: Encoder, folder: Path) -> None:
-    """Write one side of a pair as a small folder: matrices in int8, biases and norms in float16.
+    """Write an encoder as a quantized model folder: weight matrices in int8, biases and layer norms in float16.
 
     It has no tokenizer.json, which would repeat vocab.txt and tokenizer_config.json.
     """

@@ -1,4 +1,4 @@
-"""What ships beside the default pair: the pair of 12 layers, and fast questions for all-MiniLM-L6-v2."""
+"""The trained models besides the default pair: bundled-L12, and the repository's query encoder for all-MiniLM-L6-v2."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def documents_of(ranked: RankedPassages, *ids: str) -> list[Document]:
 
 
 def check_ranking(store: TitledVectorStore, how: Store, documented: DocumentedStore, ranked: RankedPassages) -> None:
-    """Assert exact ranking, scores and relevance scores, the ranking with a metadata filter, and unchanged metadata."""
+    """Assert that ranking (also filtered), scores and relevance scores are exact, and that metadata is unchanged."""
     for question in QUESTIONS:
         found = store.similarity_search_with_score(question, k=10)
         similarities = ranked.check(question, [ranked.id_of(document.page_content) for document, _ in found])
